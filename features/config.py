@@ -1,0 +1,77 @@
+"""Settings of an organisation, as `fairlead.toml` gives them: frozen, with the contract's defaults.
+
+Reading the file is `features.settings_file.read_config`; here are only the values.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+
+@dataclass(frozen=True)
+class TableSource:
+    """Where one table comes from: a file (relative to the toml) or a query, over files or `database`."""
+
+    file: str = ""
+    query: str = ""
+    database: str = ""
+    columns: tuple[tuple[str, str], ...] = ()  # (ours, theirs)
+
+
+@dataclass(frozen=True)
+class General:
+    """Time zone, currency and language; `miss_ratio`: a miss is ending below this share of the target."""
+
+    zone: str = "UTC"
+    currency: str = ""
+    lang: Literal["en", "zh"] = "en"
+    miss_ratio: float = 0.8
+
+
+@dataclass(frozen=True)
+class Routing:
+    """Policy settings. `exploration` and `holdout` are shares (0-1) of decisions.
+
+    `default_capacity`: places a week for a rep whose capacity is empty; None: the 90th percentile of his own weeks.
+    `same_account`: a known account stays with its owner. `contact_hours`: the service level of first contact.
+    `newcomer_min`: least leads a week for a rep under a year of tenure. `high_value_max`: most leads of the top
+    value decile a rep may get in a week; None: no bound.
+    """
+
+    objective: Literal["expected_value", "wins"] = "expected_value"
+    default_capacity: int | None = None
+    same_account: bool = True
+    contact_hours: float = 24.0
+    exploration: float = 0.03
+    holdout: float = 0.0
+    newcomer_min: int = 0
+    high_value_max: int | None = None
+
+
+@dataclass(frozen=True)
+class Leads:
+    """Lead columns to ignore, and days without activity after which an open lead counts as lost."""
+
+    ignore: tuple[str, ...] = ()
+    dead_after_days: int = 180
+
+
+@dataclass(frozen=True)
+class Warnings:
+    """`budget`: most alerts a team and month."""
+
+    budget: int = 10
+
+
+@dataclass(frozen=True)
+class Config:
+    """All settings of one organisation."""
+
+    general: General = field(default_factory=General)
+    routing: Routing = field(default_factory=Routing)
+    leads: Leads = field(default_factory=Leads)
+    warnings: Warnings = field(default_factory=Warnings)
+    stage_order: tuple[str, ...] = ()
+    store_url: str = ""
+    tables: tuple[tuple[str, TableSource], ...] = ()
