@@ -1,0 +1,238 @@
+"""Raw tables -> typed tables, with every fault of every table listed at once.
+
+A fault names table, data row, column, value and rule. Surrounding white space never counts: it is stripped from
+headers and cells. Rows later than the moment asked about are checked too; hiding them is not done here.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from features import cells, moments
+from features.contract import CELL_LIMIT, SCHEMA, Column, TableSchema
+from features.errors import Fault
+from features.reading import RawTable
+from features.tables import dtype_of
+
+SHOWN_VALUE: Final = 80
+LISTED_PER_RULE: Final = 100_000  # a column wrong throughout is one mistake; millions of lines would say no more
+_RESERVED = "known_at"
+
+
+@dataclass(frozen=True)
+class Checked:
+    """One table, typed: all rows (bad cells are missing), the source row of each, and the faults found so far.
+
+    `usable` is False where the table is absent or its key columns are: references to it then prove nothing.
+    """
+
+    frame: pd.DataFrame
+    rows: npt.NDArray[np.int64]
+    faults: tuple[Fault, ...]
+    usable: bool = True
+
+
+class FaultList:
+    """Collects the faults of one table; knows the source row and how a value is shown."""
+
+    def __init__(self, table: str, rows: npt.NDArray[np.int64]) -> None:
+        self.table, self.rows, self.faults = table, rows, list[Fault]()
+
+    def whole(self, rule: str, column: str = "") -> None:
+        """A fault of the whole table or column."""
+        self.faults.append(Fault(self.table, 0, column, "", rule))
+
+    def cells(self, mask: npt.NDArray[np.bool_], column: str, text: pd.Series | None, rule: str) -> None:
+        """A fault for each marked cell; past 100,000 of one rule, one fault says how many more there are."""
+        places = np.flatnonzero(mask)
+        for place in places[:LISTED_PER_RULE]:
+            value = "" if text is None else str(text.iloc[place])
+            self.faults.append(Fault(self.table, int(self.rows[place]), column, shown(value), rule))
+        if len(places) > LISTED_PER_RULE:
+            self.whole(f"{len(places) - LISTED_PER_RULE:,} more rows: {rule}", column)
+
+
+def shown(value: str) -> str:
+    """`value` cut to what a message can hold."""
+    return value if len(value) <= SHOWN_VALUE else value[: SHOWN_VALUE - 1] + "…"
+
+
+def check_table(
+    raw: RawTable, schema: TableSchema, zone: str, like: pd.DataFrame | None = None, duplicates: bool = True
+) -> Checked:
+    """The typed table of `raw`: contract columns first, then its extra ones, then `known_at`.
+
+    `like`: a typed frame whose extra columns rule the types of the same columns here (for rows that join it).
+    `duplicates`: whether a key seen twice is a fault.
+    """
+    found = FaultList(schema.name, raw.rows)
+    found.faults.extend(raw.faults)
+    if not raw.readable:
+        return Checked(_no_rows(schema), raw.rows[:0], tuple(found.faults), usable=False)
+    typed: dict[str, Any] = {}
+    present: set[str] = set()
+    for column in schema.columns:
+        if column.name in raw.frame.columns:
+            present.add(column.name)
+            typed[column.name] = _column(raw, column, zone, found)
+        else:
+            if column.required:
+                found.whole(_missing_rule(column.name, raw.frame.columns), column.name)
+            typed[column.name] = missing_values(column, len(raw.rows))
+    for name in raw.frame.columns:
+        if name not in present:
+            typed[name if name != _RESERVED else f"{name}_given"] = _extra(raw, name, schema, like, found)
+    typed[_RESERVED] = known_at(schema, typed, len(raw.rows))
+    frame = pd.DataFrame(typed, index=pd.RangeIndex(len(raw.rows)))
+    usable = set(schema.key) <= present
+    if duplicates and usable:
+        _check_key(frame, schema, raw, found)
+    return Checked(frame, raw.rows, tuple(found.faults), usable)
+
+
+def _no_rows(schema: TableSchema) -> pd.DataFrame:
+    from features.tables import empty_frame
+
+    return empty_frame(schema)
+
+
+def missing_values(column: Column, n: int) -> Any:
+    """`n` missing values of the column's type."""
+    dtype = dtype_of(column)
+    if dtype == "int64":
+        return np.full(n, moments.NEVER, dtype=np.int64)
+    return np.full(n, np.nan) if dtype == "float64" else pd.Series([""] * n, dtype="str")
+
+
+def _missing_rule(name: str, columns: pd.Index) -> str:
+    near = difflib.get_close_matches(name, [str(column).lower().replace(" ", "_") for column in columns], 1, 0.75)
+    spelt = [str(column) for column in columns if near and str(column).lower().replace(" ", "_") == near[0]]
+    hint = f"; is it {spelt[0]!r}? Rename it, or map it in fairlead.toml" if spelt else ""
+    return f"required column is missing{hint}"
+
+
+def _column(raw: RawTable, column: Column, zone: str, found: FaultList) -> Any:
+    text = cells.stripped(raw.frame[column.name])
+    _check_length(text, column.name, found)
+    if column.required:
+        found.cells(cells.is_empty(text), column.name, None, "required cell is empty")
+    parsed = cells.parse(text, column, zone, column.name in raw.typed_dates)
+    for mask, rule in parsed.broken:
+        found.cells(mask, column.name, text, rule)
+    return parsed.values
+
+
+def _check_length(text: pd.Series, name: str, found: FaultList) -> None:
+    found.cells(cells.longer_than(text, CELL_LIMIT), name, text, f"longer than {CELL_LIMIT:,} characters")
+
+
+def _extra(raw: RawTable, name: str, schema: TableSchema, like: pd.DataFrame | None, found: FaultList) -> Any:
+    """An extra column: text, but of leads a feature, which may be number or boolean."""
+    text = cells.stripped(raw.frame[name])
+    _check_length(text, name, found)
+    if like is not None and name in like.columns:
+        return _as_known(text, name, like, found)
+    if not schema.extra_features:
+        return text
+    parsed = feature_values(text)
+    for mask, rule in parsed.broken:
+        found.cells(mask, name, text, rule)
+    return parsed.values
+
+
+def _as_known(text: pd.Series, name: str, like: pd.DataFrame, found: FaultList) -> Any:
+    if like[name].dtype != np.float64:
+        return text
+    words = cells.parse_booleans(text)
+    parsed = cells.parse_numbers(text)
+    wordy = ~np.isnan(words.values)
+    for mask, rule in parsed.broken:
+        found.cells(mask & ~wordy, name, text, f"{rule}: so are all other leads' values")
+    return np.where(wordy, words.values, parsed.values)
+
+
+def feature_values(text: pd.Series) -> cells.Parsed:
+    """float64 where every cell is a number (no `007`, which is an id) or a yes/no word, else the text.
+
+    NaN and infinities among numbers are broken cells; a column of nothing but such words is text.
+    """
+    filled = ~cells.is_empty(text)
+    if not filled.any():
+        return cells.Parsed(text)
+    booleans = cells.parse_booleans(text)
+    worded = cells.matches(text, r"(?i)^(?:true|false|yes|no|是|否)$")
+    if worded[filled].all():
+        return booleans
+    numbers = cells.parse_numbers(text)
+    unreadable, endless = (mask for mask, _ in numbers.broken)
+    if unreadable.any() or cells.matches(text, r"^[+-]?0\d").any() or not np.isfinite(numbers.values).any():
+        return cells.Parsed(text)
+    return cells.Parsed(numbers.values, ((endless, cells.FINITE_RULE),))
+
+
+def known_at(schema: TableSchema, typed: Mapping[str, Any], n: int) -> npt.NDArray[np.int64]:
+    """Moment from which a later one knows the row: recorded_at, else the row's time, else (a plan) ALWAYS."""
+    recorded = np.asarray(typed["recorded_at"], dtype=np.int64)
+    own = np.full(n, moments.ALWAYS) if schema.time is None else np.asarray(typed[schema.time], dtype=np.int64)
+    return np.where(recorded != moments.NEVER, recorded, own)
+
+
+def _check_key(frame: pd.DataFrame, schema: TableSchema, raw: RawTable, found: FaultList) -> None:
+    """A fault for each row whose key an earlier row has, naming that row."""
+    key = list(schema.key)
+    whole = np.ones(len(frame), dtype=bool)
+    for name in key:
+        values = frame[name]
+        whole &= (values != moments.NEVER).to_numpy() if values.dtype == np.int64 else ~cells.is_empty(values)
+    keyed = frame.loc[whole, key]
+    again = keyed.duplicated(keep="first")
+    if not again.any():
+        return
+    repeated = keyed.loc[keyed.duplicated(keep=False)]
+    first = repeated.groupby(key, sort=False).ngroup()
+    firsts: dict[int, int] = {}
+    for place, group in zip(repeated.index, first, strict=True):
+        row = int(raw.rows[place])
+        if group in firsts:
+            value = ", ".join(str(raw.frame[name].iloc[place]).strip() for name in key)
+            rule = f"duplicate key ({', '.join(key)}), first in row {firsts[group]}"
+            found.faults.append(Fault(schema.name, row, ", ".join(key), shown(value), rule))
+        else:
+            firsts[group] = row
+
+
+def check_references(checked: Mapping[str, Checked], against: Mapping[str, pd.DataFrame] | None = None) -> list[Fault]:
+    """Orphans: a filled reference whose target no row has.
+
+    Targets are the tables in `checked`, or those of `against`. A table that could not be read is no target.
+    """
+    faults: list[Fault] = []
+    for name, one in checked.items():
+        for reference in SCHEMA[name].references:
+            if against is not None:
+                targets = against[reference.table][reference.target]
+            else:
+                other = checked.get(reference.table)
+                if other is None or not other.usable:
+                    continue
+                targets = other.frame[reference.target]
+            values = one.frame[reference.column]
+            lost = ~_found_in(values, targets) & ~cells.is_empty(values)
+            found = FaultList(name, one.rows)
+            found.cells(lost, reference.column, values, f"not found in {reference.table}.{reference.target}")
+            faults += found.faults
+    return faults
+
+
+def _found_in(values: pd.Series, targets: pd.Series) -> npt.NDArray[np.bool_]:
+    """Mask of the values that `targets` holds; a few values are looked for among many targets, not the reverse."""
+    if len(values) * 10 < len(targets):
+        targets = targets[targets.isin(values.unique())]
+    return np.asarray(values.isin(targets), dtype=bool)

@@ -1,0 +1,211 @@
+"""`fairlead.toml` -> Config: unknown keys refused with the nearest legal one, types and ranges checked, all at once."""
+
+from __future__ import annotations
+
+import difflib
+import tomllib
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+from zoneinfo import ZoneInfo
+
+from features.config import Config, General, Leads, Routing, TableSource, Warnings
+from features.contract import SCHEMA
+from features.errors import ConfigError
+
+FILE_NAME: Final = "fairlead.toml"
+
+Check = Callable[[Any], str]
+"""Returns what the value must be where it is not; "" where it is right."""
+
+
+def find_config(data_dir: Path | None, home: Path | None, explicit: Path | None) -> Path | None:
+    """Path of the settings that rule: the explicit one, else that in the data folder, else in HOME; None without any.
+
+    Raises ConfigError where the explicit file does not exist.
+    """
+    if explicit is not None:
+        if not explicit.is_file():
+            raise ConfigError(f"{explicit}: no such settings file")
+        return explicit
+    for folder in (data_dir, home):
+        if folder is not None and (folder / FILE_NAME).is_file():
+            return folder / FILE_NAME
+    return None
+
+
+def read_config(path: Path) -> Config:
+    """Settings of the file at `path`, defaults where it is silent. Raises ConfigError listing all that is wrong."""
+    try:
+        given = tomllib.loads(path.read_bytes().decode("utf-8-sig"))
+    except OSError as error:
+        raise ConfigError(f"{path} cannot be read: {error.strerror or error}") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path} is no valid TOML: {error}") from None
+    reading = _Reading()
+    config = _config(given, reading)
+    if reading.wrong:
+        lines = "\n".join(f"  {line}" for line in reading.wrong)
+        raise ConfigError(f"{path}: {len(reading.wrong)} mistake(s):\n{lines}")
+    return config
+
+
+def _is_text(value: Any) -> str:
+    return "" if isinstance(value, str) else "a text"
+
+
+def _is_flag(value: Any) -> str:
+    return "" if isinstance(value, bool) else "true or false"
+
+
+def _is_zone(value: Any) -> str:
+    try:
+        ZoneInfo(value)
+    except (KeyError, ValueError, TypeError, OSError):
+        return "a time zone such as Asia/Shanghai or UTC"
+    return ""
+
+
+def _one_of(*legal: str) -> Check:
+    return lambda value: "" if value in legal else " or ".join(repr(one) for one in legal)
+
+
+def _whole(least: int, most: int) -> Check:
+    def check(value: Any) -> str:
+        right = isinstance(value, int) and not isinstance(value, bool) and least <= value <= most
+        return "" if right else f"a whole number from {least} to {most:,}"
+
+    return check
+
+
+def _number(above: float, most: float, included: bool = False) -> Check:
+    def check(value: Any) -> str:
+        number = isinstance(value, (int, float)) and not isinstance(value, bool)
+        right = number and (above < value <= most or (included and value == above))
+        return "" if right else f"a number {'from' if included else 'above'} {above:g} to {most:g}"
+
+    return check
+
+
+def _are_texts(value: Any) -> str:
+    right = isinstance(value, list) and all(isinstance(one, str) and one.strip() for one in value)
+    return "" if right and len(set(value)) == len(value) else "a list of texts, each once"
+
+
+def _is_renaming(value: Any) -> str:
+    right = isinstance(value, dict) and all(isinstance(theirs, str) and theirs.strip() for theirs in value.values())
+    return "" if right else '{ours = "theirs", ...}'
+
+
+_SECTIONS: Final[dict[str, dict[str, Check]]] = {
+    "general": {
+        "zone": _is_zone,
+        "currency": _is_text,
+        "lang": _one_of("en", "zh"),
+        "miss_ratio": _number(0, 2),
+    },
+    "routing": {
+        "objective": _one_of("expected_value", "wins"),
+        "default_capacity": _whole(0, 1_000_000),
+        "same_account": _is_flag,
+        "contact_hours": _number(0, 24 * 365),
+        "exploration": _number(0, 1, included=True),
+        "holdout": _number(0, 1, included=True),
+        "newcomer_min": _whole(0, 1_000_000),
+        "high_value_max": _whole(0, 1_000_000),
+    },
+    "stages": {"order": _are_texts},
+    "leads": {"ignore": _are_texts, "dead_after_days": _whole(1, 36_500)},
+    "warnings": {"budget": _whole(0, 1_000_000)},
+    "store": {"url": _is_text},
+}
+_TABLE: Final[dict[str, Check]] = {
+    "file": _is_text,
+    "query": _is_text,
+    "database": _is_text,
+    "columns": _is_renaming,
+}
+
+
+@dataclass
+class _Reading:
+    """What has been found wrong so far."""
+
+    wrong: list[str] = field(default_factory=list)
+
+    def unknown(self, what: str, name: str, legal: Iterable[str]) -> None:
+        """Note an unknown name, with the nearest legal one, else all of them."""
+        names = list(legal)
+        near = difflib.get_close_matches(name, names, 1, 0.6)
+        hint = f"did you mean {near[0]!r}?" if near else f"legal are {', '.join(names)}"
+        self.wrong.append(f"{what} is unknown; {hint}")
+
+    def section(self, name: str, given: Any, checks: Mapping[str, Check]) -> dict[str, Any]:
+        """The section's right values."""
+        if not isinstance(given, dict):
+            self.wrong.append(f"[{name}] must be a section, found {given!r}")
+            return {}
+        right: dict[str, Any] = {}
+        for key, value in given.items():
+            if key not in checks:
+                self.unknown(f"[{name}] {key}", key, checks)
+            elif must := checks[key](value):
+                shown = "" if key in ("database", "url") else f", found {value!r}"
+                self.wrong.append(f"[{name}] {key} must be {must}{shown}")
+            else:
+                right[key] = value
+        return right
+
+
+def _config(given: Mapping[str, Any], reading: _Reading) -> Config:
+    legal = [*_SECTIONS, "tables"]
+    for name in given:
+        if name not in legal:
+            reading.unknown(f"section [{name}]", name, legal)
+    values = {name: reading.section(name, given.get(name, {}), checks) for name, checks in _SECTIONS.items()}
+    routing = Routing(**values["routing"])
+    if routing.exploration + routing.holdout > 1:
+        reading.wrong.append("[routing] exploration and holdout are shares of one whole; together they exceed 1")
+    leads: dict[str, Any] = dict(values["leads"])
+    leads["ignore"] = tuple(leads.get("ignore", ()))
+    return Config(
+        general=General(**values["general"]),
+        routing=routing,
+        leads=Leads(**leads),
+        warnings=Warnings(**values["warnings"]),
+        stage_order=tuple(values["stages"].get("order", ())),
+        store_url=values["store"].get("url", ""),
+        tables=_tables(given.get("tables", {}), reading),
+    )
+
+
+def _tables(given: Any, reading: _Reading) -> tuple[tuple[str, TableSource], ...]:
+    if not isinstance(given, dict):
+        reading.wrong.append(f"[tables] must hold sections such as [tables.leads], found {given!r}")
+        return ()
+    sources: list[tuple[str, TableSource]] = []
+    for name, section in given.items():
+        if name not in SCHEMA:
+            reading.unknown(f"[tables.{name}]", name, SCHEMA)
+            continue
+        right = reading.section(f"tables.{name}", section, _TABLE)
+        columns = right.pop("columns", {})
+        _check_source(name, right, columns, reading)
+        sources.append((name, TableSource(**right, columns=tuple(columns.items()))))
+    return tuple(sources)
+
+
+def _check_source(name: str, right: Mapping[str, str], columns: Mapping[str, str], reading: _Reading) -> None:
+    file, query, database = (right.get(key, "").strip() for key in ("file", "query", "database"))
+    if file and query:
+        reading.wrong.append(f"[tables.{name}] has both file and query; keep one")
+    if database and not query:
+        reading.wrong.append(f"[tables.{name}] database needs a query")
+    if not (file or query or columns):
+        reading.wrong.append(f"[tables.{name}] needs a file, a query or columns")
+    if SCHEMA[name].extra_features:  # any column may be a lead feature
+        return
+    for ours in columns:
+        if SCHEMA[name].column(ours) is None:
+            reading.unknown(f"[tables.{name}] columns.{ours}", ours, [column.name for column in SCHEMA[name].columns])

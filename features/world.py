@@ -1,0 +1,129 @@
+"""Everything that is needed to answer features at any moment, built once from the tables.
+
+One entry for training, backtest and service: `build`. Every event used was known before the moment asked about.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from features import ownership
+from features.desk import Desk
+from features.errors import RequestError
+from features.lead_features import lead_categories, lead_columns, pair_columns
+from features.moments import iso
+from features.ownership import codes_of, rep_index
+from features.rep_features import Columns, rep_columns
+from features.rep_logs import RepLogs
+from features.spec import FeatureSpec
+from features.tables import Tables
+
+Ints = npt.NDArray[np.int64]
+
+
+def build(tables: Tables, as_of: int, spec: FeatureSpec, desk: Desk | None = None) -> World:
+    """The world as `as_of` knows it: for training, for each origin of a backtest, and for the service alike."""
+    return World(tables.known(as_of), spec, as_of, desk)
+
+
+def bucket(tables: Tables, rep_ids: list[str]) -> Tables:
+    """The rows that features of these reps need: their own, and the whole story of the leads they ever had.
+
+    With the `Desk` of all tables beside it, a bucket's features equal those of the whole to the bit.
+    """
+    own = set(rep_ids)
+    leads, given = tables.leads, tables.assignments
+    had = set(given.loc[given["rep_id"].isin(own), "lead_id"]) | set(
+        leads.loc[leads["sourced_by_rep_id"].isin(own), "lead_id"]
+    )
+    frames = {}
+    for name, frame in tables.frames.items():
+        if "lead_id" in frame.columns and name != "leads":
+            kept = frame["lead_id"].isin(had)
+            kept |= frame["rep_id"].isin(own) if "rep_id" in frame.columns else False
+        elif name == "leads":
+            kept = frame["lead_id"].isin(had)
+        else:
+            kept = frame["rep_id"].isin(own)
+        frames[name] = frame.loc[kept.to_numpy()].reset_index(drop=True)
+    # Hires break ties between hand-overs of one moment, so the others of these leads stay listed.
+    others = own | set(frames["assignments"]["rep_id"])
+    frames["reps"] = tables.reps.loc[tables.reps["rep_id"].isin(others).to_numpy()].reset_index(drop=True)
+    return tables.with_frames(**frames)
+
+
+class World:
+    """Features of reps, leads and pairs at any moment up to `as_of` (default: just after the newest event).
+
+    `desk` are the logs of the whole desk where `tables` hold only a bucket of reps. Text ids are looked up; a rep or
+    lead that the tables do not hold has no history: counts are 0, means NaN, rates the desk's.
+    """
+
+    def __init__(self, tables: Tables, spec: FeatureSpec, as_of: int | None = None, desk: Desk | None = None) -> None:
+        self.tables = tables
+        self.spec = spec
+        self.as_of = tables.newest() if as_of is None else as_of
+        self.reps = rep_index(tables)
+        leads = pd.Index(np.asarray(tables.leads["lead_id"], dtype=object), dtype=object) if desk is None else None
+        ids = desk.leads.ids if leads is None and desk is not None else leads
+        assert ids is not None
+        spans = ownership.lead_spans(tables, ids, self.reps, spec.dead_after_days)
+        self.desk = Desk(tables, spec.dead_after_days, spans) if desk is None else desk
+        self.logs = RepLogs(tables, spec, self.reps, self.desk, spans)
+
+    def rep_features(
+        self, rep_ids: npt.ArrayLike, moments: npt.ArrayLike | int, clock: npt.ArrayLike | int | None = None
+    ) -> pd.DataFrame:
+        """Float64 frame (n, spec.rep_numeric) of each rep at his moment; a single moment serves all.
+
+        `clock` (default: the moments) is the time of the decision, later than the data where tables are old; it
+        rules tenure and absence. RequestError where a moment is later than `as_of`.
+        """
+        reps, asked, now = self._asked(rep_ids, moments, clock)
+        columns = rep_columns(self.logs, self.desk, self.spec, reps, asked, now)
+        return pd.DataFrame({name: columns[name] for name in self.spec.rep_numeric}, copy=False)
+
+    def lead_features(self, leads: pd.DataFrame, moments: npt.ArrayLike | int) -> pd.DataFrame:
+        """Frame (n, spec.lead_numeric float64 + spec.lead_categorical str) of leads laid out as the table."""
+        asked = self._moments(moments, len(leads))
+        columns = lead_columns(self.desk, self.spec, leads, asked, self.tables.zone)
+        numbers = {name: columns[name] for name in self.spec.lead_numeric}
+        return pd.DataFrame({**numbers, **lead_categories(self.spec, leads)}, copy=False)
+
+    def pair_features(self, leads: pd.DataFrame, rep_ids: npt.ArrayLike, moments: npt.ArrayLike | int) -> pd.DataFrame:
+        """Float64 frame (n, spec.pair_numeric) of leads[i] in the hands of rep_ids[i]; one lead serves all reps."""
+        reps, asked, _ = self._asked(rep_ids, moments, None)
+        if len(leads) == 1 and len(reps) != 1:
+            leads = leads.iloc[np.zeros(len(reps), dtype=np.int64)]
+        columns = pair_columns(self.logs, self.desk, leads, reps, asked)
+        return pd.DataFrame({name: columns[name] for name in self.spec.pair_numeric}, copy=False)
+
+    def rep_codes(self, rep_ids: npt.ArrayLike) -> Ints:
+        """Codes of rep ids; int64 codes are taken as they are, unknown ids are -1."""
+        given = np.asarray(rep_ids)
+        if np.issubdtype(given.dtype, np.integer):
+            return given.astype(np.int64)
+        return codes_of(self.reps, given.astype(object))
+
+    def _asked(
+        self, rep_ids: npt.ArrayLike, moments: npt.ArrayLike | int, clock: npt.ArrayLike | int | None
+    ) -> tuple[Ints, Ints, Ints]:
+        reps = self.rep_codes(rep_ids)
+        asked = self._moments(moments, len(reps))
+        now = asked if clock is None else np.broadcast_to(np.asarray(clock, dtype=np.int64), asked.shape)
+        return reps, asked, now
+
+    def _moments(self, moments: npt.ArrayLike | int, n: int) -> Ints:
+        asked = np.ascontiguousarray(np.broadcast_to(np.asarray(moments, dtype=np.int64), (n,)))
+        if n and int(asked.max()) > self.as_of:
+            when = iso(int(asked.max()), self.tables.zone)
+            raise RequestError(
+                f"features asked for {when}, later than what is known ({iso(self.as_of, self.tables.zone)}); "
+                "build the world at a later as_of"
+            )
+        return asked
+
+
+__all__ = ["Columns", "World", "bucket", "build"]

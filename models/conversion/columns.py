@@ -1,0 +1,49 @@
+"""Names of the columns that a pairs frame holds, by what they describe."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+TENURE: Final = "rep_tenure_years"
+# Most useful to know a rep by; further low-cardinality columns follow in their own order.
+FIRST_INTERACTIONS: Final = ("industry", "source", "territory", "company_size")
+_OUTCOME_WORDS = re.compile(r"(^|_)(won|win|wins|lost|conversion|converted|contribution|amount|deals?)(_|$)")
+
+
+@dataclass(frozen=True)
+class PairColumns:
+    """Column names of a pairs frame. Categoricals hold text, "" where missing; numerics hold float, NaN where missing.
+
+    `rep_categorical` (such as the team) is where a new rep starts from beside tenure and training.
+    """
+
+    lead_numeric: tuple[str, ...] = ()
+    lead_categorical: tuple[str, ...] = ()
+    rep_numeric: tuple[str, ...] = ()
+    pair_numeric: tuple[str, ...] = ()
+    rep_categorical: tuple[str, ...] = ()
+
+    @classmethod
+    def from_json(cls, saved: Mapping[str, Sequence[str]]) -> PairColumns:
+        """Columns as `to_json` wrote them."""
+        return cls(**{name: tuple(values) for name, values in saved.items()})
+
+    def to_json(self) -> dict[str, list[str]]:
+        """JSON-able dict."""
+        return {name: list(getattr(self, name)) for name in self.__dataclass_fields__}
+
+
+def carries_outcomes(name: str) -> bool:
+    """True where a rep or pair column is made of the rep's own past outcomes.
+
+    Random effects of reps are learnt from the same outcomes: taking both counts them twice.
+    """
+    return _OUTCOME_WORDS.search(name) is not None
+
+
+def without_outcomes(names: Sequence[str]) -> tuple[str, ...]:
+    """The names that carry no past outcomes, in order."""
+    return tuple(name for name in names if not carries_outcomes(name))

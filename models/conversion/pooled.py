@@ -1,0 +1,226 @@
+"""Penalised logistic regression with a block of random effects a rep; variance components estimated, not guessed.
+
+log-odds of winning = fixed effects (each group of them shrunk by its own estimated variance) + the rep's intercept
++ rep x industry, rep x source, ... Newton steps on the observed-data likelihood alternate with updates of the
+variances (Laplace approximation; MacKay's fixed point, which is Fellner-Schall's for this model and REML-like).
+
+An open lead contributes log(p S_win + (1 - p) S_loss): its gradient is q - p with q its chance given its age, its
+weight p(1 - p) - q(1 - q), what staying open really tells; a lead handed over just now tells nothing.
+
+References
+----------
+Breslow and Clayton (1993), Approximate inference in generalized linear mixed models, JASA 88.
+Wood and Fasiolo (2017), A generalized Fellner-Schall method for smoothing parameter optimization, Biometrics 73.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+from scipy.special import expit, log_expit
+
+from models.conversion.arrow import (
+    ArrowFactor,
+    PairRows,
+    cross_products,
+    factorise,
+    predict_linear,
+    project,
+)
+from models.conversion.design import Floats
+
+LEAST_VARIANCE: Final = 1e-6
+_MOST_VARIANCE = 25.0
+_CONSTANT_VARIANCE = 6.25
+_LEAST_WEIGHT = 1e-9
+# One imagined effect of this size in each group of fixed effects, so that a group of three cannot run away.
+_FIXED_PRIOR = 0.25
+
+
+@dataclass(frozen=True)
+class FitOptions:
+    """`variances`: held at these values instead of estimated. `tolerance`: of a standard deviation's last change."""
+
+    max_rounds: int = 40
+    tolerance: float = 2e-3
+    variances: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Labels:
+    """`y` (n,) 1, 0 or NaN where open; `log_ratio` (n,) what its age adds to an open lead's logit, else 0."""
+
+    y: Floats
+    log_ratio: Floats
+
+    def responsibilities(self, eta: Floats) -> Floats:
+        """(n,) y, or the chance of an open lead given its age."""
+        return np.where(np.isnan(self.y), expit(eta + self.log_ratio), self.y)
+
+    def log_likelihood(self, eta: Floats) -> float:
+        """Observed-data log-likelihood, up to a constant."""
+        closed = np.where(self.y > 0.5, log_expit(eta), log_expit(-eta))
+        still = np.logaddexp(log_expit(eta) + self.log_ratio, log_expit(-eta))
+        return float(np.where(np.isnan(self.y), still, closed).sum())
+
+    def weights(self, eta: Floats) -> Floats:
+        """(n,) observed information of each row's linear predictor."""
+        p = expit(eta)
+        q = self.responsibilities(eta)
+        lost = np.where(np.isnan(self.y), q * (1.0 - q), 0.0)
+        return np.maximum(p * (1.0 - p) - lost, _LEAST_WEIGHT)
+
+
+@dataclass(frozen=True)
+class PooledFit:
+    """Fitted effects. `beta` (p,), `effects` (R, K), `variances` by group with `variance_sd` their standard errors."""
+
+    beta: Floats
+    effects: Floats
+    variances: dict[str, float]
+    variance_sd: dict[str, float]
+    factor: ArrowFactor
+    centre: float
+
+    def eta(self, rows: PairRows) -> Floats:
+        """(n,) linear predictor of training rows."""
+        return predict_linear(rows, self.beta, self.effects)
+
+
+@dataclass(frozen=True)
+class Groups:
+    """Variance group of each fixed effect ("" = the constant) and of each of a rep's cells."""
+
+    fixed: tuple[str, ...]
+    cells: tuple[str, ...]
+
+    def precision(self, variances: Mapping[str, float]) -> tuple[Floats, Floats]:
+        """Prior precisions (p,) and (K,)."""
+        fixed = np.array([1.0 / (variances[name] if name else _CONSTANT_VARIANCE) for name in self.fixed])
+        return fixed, np.array([1.0 / variances[name] for name in self.cells])
+
+    def names(self) -> list[str]:
+        """Each group once, in order."""
+        return [name for name in dict.fromkeys(self.fixed + self.cells) if name]
+
+
+class _State:
+    """Coefficients on their way to the optimum."""
+
+    def __init__(self, rows: PairRows, labels: Labels, groups: Groups, start: PooledFit | None) -> None:
+        self.rows, self.labels, self.groups = rows, labels, groups
+        seen = labels.y[np.isfinite(labels.y)]
+        rate = (seen.sum() + 0.5) / (len(seen) + 1.0)
+        self.centre = float(np.log(rate / (1.0 - rate)))
+        self.beta = np.zeros(rows.n_fixed)
+        self.beta[0] = self.centre
+        self.effects = np.zeros((rows.n_reps, rows.n_cells))
+        self.variances = {name: 0.09 if name in groups.cells else 0.25 for name in groups.names()}
+        if start is not None and start.effects.shape == self.effects.shape and start.beta.shape == self.beta.shape:
+            self.beta, self.effects, self.variances = start.beta.copy(), start.effects.copy(), dict(start.variances)
+
+    def penalised(self, eta: Floats, beta: Floats, effects: Floats, fixed: Floats, cells: Floats) -> float:
+        shifted = beta.copy()
+        shifted[0] -= self.centre
+        return (
+            self.labels.log_likelihood(eta) - 0.5 * float(fixed @ shifted**2) - 0.5 * float((cells * effects**2).sum())
+        )
+
+    def newton(self) -> tuple[ArrowFactor, float]:
+        """One Newton step, halved until it gains; the factor before the step and the largest change of eta."""
+        fixed, cells = self.groups.precision(self.variances)
+        eta = predict_linear(self.rows, self.beta, self.effects)
+        factor = factorise(cross_products(self.rows, self.labels.weights(eta)), fixed, cells)
+        grad_fixed, grad_blocks = project(self.rows, self.labels.responsibilities(eta) - expit(eta))
+        shifted = self.beta.copy()
+        shifted[0] -= self.centre
+        step_beta, step_effects = factor.solve(grad_fixed - fixed * shifted, grad_blocks - cells * self.effects)
+        before = self.penalised(eta, self.beta, self.effects, fixed, cells)
+        step_eta = predict_linear(self.rows, step_beta, step_effects)
+        size = min(1.0, 8.0 / max(float(np.abs(step_eta).max(initial=0.0)), 1e-300))
+        for _ in range(30):
+            beta, effects = self.beta + size * step_beta, self.effects + size * step_effects
+            after = self.penalised(eta + size * step_eta, beta, effects, fixed, cells)
+            if after >= before - 1e-9 * (1.0 + abs(before)):
+                self.beta, self.effects = beta, effects
+                break
+            size *= 0.5
+        return factor, float(np.abs(size * step_eta).max(initial=0.0))
+
+    def update_variances(self, factor: ArrowFactor, held: Mapping[str, float]) -> float:
+        """MacKay's fixed point; the largest change of a standard deviation."""
+        change = 0.0
+        squares, freed = _sums_by_group(self, factor)
+        for name, old in self.variances.items():
+            prior = 0.0 if name in self.groups.cells else 1.0
+            new = (squares[name] + prior * _FIXED_PRIOR) / max(freed[name] + prior, 1e-12)
+            new = min(max(new, old / 8.0, LEAST_VARIANCE), old * 8.0, _MOST_VARIANCE)
+            new = held.get(name, new)
+            change = max(change, abs(new**0.5 - old**0.5))
+            self.variances[name] = float(new)
+        return change
+
+
+def _sums_by_group(state: _State, factor: ArrowFactor) -> tuple[dict[str, float], dict[str, float]]:
+    """Sum of squared effects, and effective number of effects, of each group."""
+    spread = np.concatenate([np.diag(factor.fixed_covariance), factor.block_variances().sum(axis=0)])
+    square = np.concatenate([state.beta**2, (state.effects**2).sum(axis=0)])
+    count = np.concatenate([np.ones(len(state.beta)), np.full(state.rows.n_cells, float(state.rows.n_reps))])
+    squares = dict.fromkeys(state.variances, 0.0)
+    freed = dict.fromkeys(state.variances, 0.0)
+    for at, name in enumerate(state.groups.fixed + state.groups.cells):
+        if name:
+            squares[name] += float(square[at])
+            freed[name] += float(count[at] - spread[at] / state.variances[name])
+    return squares, freed
+
+
+def fit_pooled(
+    rows: PairRows, labels: Labels, groups: Groups, options: FitOptions, start: PooledFit | None = None
+) -> PooledFit:
+    """Posterior modes and curvature at the variances that fit best; see the module's text."""
+    state = _State(rows, labels, groups, start)
+    state.variances.update({name: v for name, v in options.variances.items() if name in state.variances})
+    settled = False
+    for _ in range(options.max_rounds):
+        factor, moved = state.newton()
+        if moved > 2.0:
+            continue
+        if not settled:
+            change = state.update_variances(factor, options.variances)
+            settled = change < options.tolerance and moved < 0.1
+        if settled and moved < 1e-3:
+            break
+    for _ in range(12):
+        factor, moved = state.newton()
+        if moved < 1e-9:
+            break
+    fit = PooledFit(state.beta, state.effects, state.variances, {}, factor, state.centre)
+    return PooledFit(**{**fit.__dict__, "variance_sd": _variance_errors(state, factor)})
+
+
+def _variance_errors(state: _State, factor: ArrowFactor) -> dict[str, float]:
+    """Standard error of each cell group's variance, from the information of a variance in a linear model."""
+    kept = 1.0 - factor.block_variances() / np.array([state.variances[name] for name in state.groups.cells])
+    errors: dict[str, float] = {}
+    for name in dict.fromkeys(state.groups.cells):
+        mine = np.array([group == name for group in state.groups.cells])
+        information = 0.5 * float(((kept[:, mine] / state.variances[name]) ** 2).sum())
+        errors[name] = float(1.0 / np.sqrt(information)) if information > 1e-12 else float("inf")
+    return errors
+
+
+def observed_weights(labels: Labels, eta: Floats) -> Floats:
+    """(n,) information weights; see `Labels.weights`."""
+    return labels.weights(eta)
+
+
+def rep_codes(rep_ids: npt.NDArray[Any]) -> tuple[npt.NDArray[np.int64], tuple[str, ...]]:
+    """Code of each row's rep, and the reps in order of first appearance, so that names play no part."""
+    codes: dict[str, int] = {}
+    rows = np.array([codes.setdefault(str(rep), len(codes)) for rep in rep_ids], dtype=np.int64)
+    return rows, tuple(codes)

@@ -1,0 +1,1 @@
+"""What goes with output (attribution), what changes it (effects), and where two sets of numbers part."""

@@ -1,0 +1,141 @@
+"""Where two sums of money part: a rep against his peers, a month against the one before.
+
+Parts come from the panel model's contributions; what the model does not explain is a part of its own and is named
+so. Every decomposition adds up to the last unit: `total` equals the floating-point sum of its parts in order.
+Sign: positive = more than the peers, more than the month before.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from math import fsum
+
+import numpy as np
+import numpy.typing as npt
+
+from models.drivers.attribution import AttributionError, Contributions, DriverMap
+
+UNEXPLAINED = "unexplained"
+JOINERS = "joiners"
+LEAVERS = "leavers"
+# What a rep or his manager can move within a quarter; the rest is given to him.
+CONTROLLABLE_GROUPS = ("activity", "skill")
+
+
+@dataclass(frozen=True)
+class Part:
+    """One driver's (or `unexplained`, `joiners`, `leavers`) part of a difference, in money."""
+
+    driver: str
+    group: str
+    amount: float
+    controllable: bool
+
+
+@dataclass(frozen=True)
+class Decomposition:
+    """`total` = `after` - `before`, and parts, largest first with unexplained last, that sum to it exactly."""
+
+    id: str
+    before: float
+    after: float
+    total: float
+    parts: tuple[Part, ...]
+
+    @property
+    def controllable(self) -> float:
+        """Sum of the parts that the rep or his manager can move."""
+        return fsum(part.amount for part in self.parts if part.controllable)
+
+    @property
+    def unexplained(self) -> float:
+        """The part that the model does not explain: luck and what no table shows."""
+        return fsum(part.amount for part in self.parts if part.group == UNEXPLAINED)
+
+
+def rep_against_peers(
+    rep_id: str,
+    made: Contributions,
+    rep_ids: Sequence[str],
+    actual: npt.ArrayLike,
+    mapping: DriverMap,
+    peers: Sequence[str],
+) -> Decomposition:
+    """A rep's mean month less the mean month of `peers` (himself left out), taken apart by driver.
+
+    `actual` (n,): contribution of each row of `made`; `rep_ids` (n,). Raises AttributionError without rows for the
+    rep or without a single peer.
+    """
+    names = np.asarray(rep_ids, dtype=object).astype(str)
+    own = names == rep_id
+    others = np.isin(names, [p for p in peers if p != rep_id])
+    if not own.any() or not others.any():
+        raise AttributionError(f"rep {rep_id}: no rows of his own or of a peer to compare with")
+    y = np.asarray(actual, dtype=np.float64)
+    gaps = made.values[own].mean(axis=0) - made.values[others].mean(axis=0)
+    named = {driver: float(gap) for driver, gap in zip(made.drivers, gaps, strict=True)}
+    return _closed(rep_id, float(y[others].mean()), float(y[own].mean()), named, {}, mapping)
+
+
+def month_against_month(
+    before: Contributions,
+    after: Contributions,
+    ids_before: Sequence[str],
+    ids_after: Sequence[str],
+    actual_before: npt.ArrayLike,
+    actual_after: npt.ArrayLike,
+    mapping: DriverMap,
+    name: str = "company",
+) -> Decomposition:
+    """Change of the total from one month to the next: joiners, leavers, and by driver for those in both.
+
+    One row a rep and month in each of the two. Raises AttributionError where a rep occurs twice in a month or the
+    models' drivers differ.
+    """
+    if before.drivers != after.drivers:
+        raise AttributionError("the two months are explained by different drivers")
+    first, second = _rows(ids_before), _rows(ids_after)
+    y0, y1 = np.asarray(actual_before, dtype=np.float64), np.asarray(actual_after, dtype=np.float64)
+    stay = sorted(set(first) & set(second))
+    rows0, rows1 = [first[rep] for rep in stay], [second[rep] for rep in stay]
+    gaps = after.values[rows1].sum(axis=0) - before.values[rows0].sum(axis=0)
+    named = {driver: float(gap) for driver, gap in zip(before.drivers, gaps, strict=True)}
+    moves = {
+        JOINERS: fsum(y1[second[rep]] for rep in sorted(set(second) - set(first))),
+        LEAVERS: -fsum(y0[first[rep]] for rep in sorted(set(first) - set(second))),
+    }
+    return _closed(name, fsum(y0), fsum(y1), named, moves, mapping)
+
+
+def _rows(ids: Sequence[str]) -> dict[str, int]:
+    rows = {str(rep): row for row, rep in enumerate(ids)}
+    if len(rows) != len(ids):
+        raise AttributionError("a rep occurs more than once in a month")
+    return rows
+
+
+def _closed(
+    name: str, before: float, after: float, named: Mapping[str, float], moves: Mapping[str, float], mapping: DriverMap
+) -> Decomposition:
+    """Decomposition whose unexplained part closes the sum exactly."""
+    parts = [
+        Part(driver, mapping.group(driver), amount, mapping.group(driver) in CONTROLLABLE_GROUPS)
+        for driver, amount in named.items()
+    ]
+    parts += [Part(move, "staff", amount, False) for move, amount in moves.items()]
+    parts.sort(key=lambda part: (-abs(part.amount), part.driver))
+    rest = fsum([after, -before, *(-part.amount for part in parts)])
+    whole = (*parts, Part(UNEXPLAINED, UNEXPLAINED, rest, False))
+    # The parts' own sum is the total, so that a reader who adds them up meets no last digit that differs.
+    return Decomposition(name, before, after, fsum(part.amount for part in whole), whole)
+
+
+def effective_heads(days_present: npt.ArrayLike, working_days: npt.ArrayLike) -> float:
+    """Heads in full-time equivalents: each rep's days present over the month's working days, at most 1, summed.
+
+    `days_present`, `working_days` (n,), one entry a rep. A rep who joined mid-month or was on leave counts in part.
+    """
+    present, whole = np.asarray(days_present, dtype=np.float64), np.asarray(working_days, dtype=np.float64)
+    share = np.where(whole > 0, present / np.where(whole > 0, whole, 1.0), 0.0)
+    return fsum(np.clip(share, 0.0, 1.0))

@@ -1,0 +1,241 @@
+"""Effect of a lever on the win probability of a lead, from leads of the same rep.
+
+A logistic model with rep and month effects and the lead's own quality; what is reported is a finite step on the 0-1
+scale: the win probability with one more of the treatment less the one without, averaged over the leads.
+
+Two traps of follow-up frequency, and the answer to both. A lead closed in two days with two calls has seven calls a
+week (short time makes high rates: fake positive), and a lead that nobody wants to lose stays open and gathers calls
+(long time gathers counts: fake negative). So the frequency is taken over the first days after assignment only, among
+leads still open at the end of them (the landmark), and says nothing of how long the lead stayed open afterwards.
+
+References
+----------
+Anderson, Cain, Gelber (1983), Analysis of survival by tumor response (landmark analysis).
+Suissa (2008), Immortal time bias in pharmacoepidemiology.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+import numpy.typing as npt
+from scipy.special import expit
+
+from features.moments import DAY
+from models.drivers.clustered import LEVEL, Floats, Interval, Ints, cluster_sums, codes_of, coefficient_interval
+from models.drivers.clustered import influences as cluster_influences
+from models.drivers.clustered import interval as t_interval
+from models.drivers.panel_effects import EffectError, demean_two_way, independent_columns, make_panel, robustness_value
+
+LANDMARK_DAYS = 14
+_UNIT_PRECISION = 0.1  # a rep's effect has prior sd 3 on the logit: keeps reps without a win finite, moves no other
+_TIME_PRECISION = 0.1
+_RIDGE = 1e-8
+_MAX_STEPS = 60
+
+
+@dataclass(frozen=True)
+class LeadEffect:
+    """Step of +1 in the treatment on the 0-1 scale (`interval`) and its coefficient on the logit (`logit`)."""
+
+    interval: Interval
+    logit: Interval
+    n: int
+    n_units: int
+    within_sd: float
+    robustness: float
+    method: str = "logit_rep_month_effects"
+
+
+def landmark_frequency(
+    lead: npt.ArrayLike,
+    occurred_at: npt.ArrayLike,
+    assigned_at: npt.ArrayLike,
+    ended_at: npt.ArrayLike,
+    as_of: int,
+    days: int = LANDMARK_DAYS,
+) -> Floats:
+    """Follow-ups a week in the first `days` after assignment, shape (n,); NaN for leads not open for so long.
+
+    `lead` (m,) is each activity's row in the leads' arrays and `occurred_at` (m,) its moment; `assigned_at` and
+    `ended_at` (n,) are moments, NEVER for a lead still open. The first contact is no follow-up and does not count.
+    """
+    start, end = np.asarray(assigned_at, dtype=np.int64), np.asarray(ended_at, dtype=np.int64)
+    owner, when = np.asarray(lead, dtype=np.int64), np.asarray(occurred_at, dtype=np.int64)
+    landmark = start + days * DAY
+    inside = (when >= start[owner]) & (when < landmark[owner])
+    contacts = np.bincount(owner[inside], minlength=len(start))
+    frequency = np.maximum(contacts - 1, 0) / (days / 7)
+    at_risk = (end >= landmark) & (landmark <= as_of)
+    return np.where(at_risk, frequency, np.nan)
+
+
+def win_effect(
+    unit: npt.ArrayLike,
+    time: npt.ArrayLike,
+    treatment: npt.ArrayLike,
+    outcome: npt.ArrayLike,
+    controls: npt.ArrayLike | None = None,
+    *,
+    instrument: npt.ArrayLike | None = None,
+    level: float = LEVEL,
+) -> LeadEffect:
+    """Finite step of +1 on the win probability (a treatment of 0 and 1: done against not done).
+
+    `unit` rep (n,), `time` month of assignment (n,) whole numbers, `treatment` (n,), `outcome` 0 or 1 (n,),
+    `controls` (n, k) known at assignment. With an `instrument` (n,), such as `others_mean`, only what the instrument
+    moves in the treatment counts (two-stage residual inclusion). Errors are clustered by unit. Raises EffectError
+    where the treatment does not move within reps or all outcomes are equal.
+    """
+    rows = make_panel(unit, time, treatment, outcome, controls)
+    if instrument is not None:
+        extra = np.empty((len(np.asarray(unit)), 0)) if controls is None else np.asarray(controls, dtype=np.float64)
+        extra = np.column_stack([extra, np.asarray(instrument, dtype=np.float64)])
+        rows = make_panel(unit, time, treatment, outcome, extra)
+        rest = _first_stage_residual(rows.unit, rows.time, rows.treatment, rows.controls)
+        rows = replace(rows, controls=np.column_stack([rows.controls[:, :-1], rest]))
+    if not np.isin(rows.outcome, (0.0, 1.0)).all():
+        raise EffectError("outcome holds other values than 0 and 1")
+    if rows.outcome.min() == rows.outcome.max():
+        raise EffectError("all leads end alike, so nothing can be learnt about winning")
+    times, n_times = codes_of(rows.time)
+    W = _design(rows.treatment, rows.controls, rows.unit, times, n_times)
+    n_own = W.shape[1] - (n_times - 1)
+    penalty = np.r_[np.full(n_own, _RIDGE), np.full(n_times - 1, _TIME_PRECISION)]
+    theta, alpha = absorbed_logit(rows.outcome, W, rows.unit, penalty)
+    return _finite_step(rows.treatment, rows.outcome, W, rows.unit, theta, alpha, level)
+
+
+def others_mean(unit: npt.ArrayLike, time: npt.ArrayLike, treatment: npt.ArrayLike, least: int = 3) -> Floats:
+    """Mean treatment of the rep's *other* leads of the month, shape (n,); NaN with fewer than `least` of them.
+
+    As an instrument it answers three faults of a lead's own frequency at once: reps chase leads that look good to
+    them for reasons no column holds, a short window counts with noise, and one lead's luck is in its own count.
+    What remains is the rep's habit that month against his habit in others.
+    """
+    units, _ = codes_of(unit)
+    times, n_times = codes_of(time)
+    d = np.asarray(treatment, dtype=np.float64)
+    seen = np.isfinite(d)
+    cell, n_cells = codes_of(units * n_times + times)
+    total = np.bincount(cell[seen], weights=d[seen], minlength=n_cells)[cell]
+    count = np.bincount(cell[seen], minlength=n_cells)[cell] - seen
+    others = total - np.where(seen, d, 0.0)
+    return np.where(count >= least, others / np.maximum(count, 1), np.nan)
+
+
+def _first_stage_residual(unit: Ints, time: Ints, treatment: Floats, controls: Floats) -> Floats:
+    """Treatment less what controls, instrument (the last column), unit and time give of it, shape (n,)."""
+    times, _ = codes_of(time)
+    within = demean_two_way(np.column_stack([treatment, controls]), unit, times)
+    if np.linalg.norm(within[:, -1]) <= 1e-8 * max(float(np.linalg.norm(controls[:, -1])), 1e-300):
+        raise EffectError("the instrument does not move within units")
+    fitted = within[:, 1:] @ np.linalg.lstsq(within[:, 1:], within[:, 0], rcond=None)[0]
+    return np.asarray(within[:, 0] - fitted, dtype=np.float64)
+
+
+def _design(treatment: Floats, controls: Floats, unit: Ints, times: Ints, n_times: int) -> Floats:
+    """Treatment, standardised controls that are no linear combination of what came before, month dummies."""
+    spread = controls.std(axis=0)
+    scaled = (controls - controls.mean(axis=0)) / np.where(spread > 0, spread, 1.0)
+    own = np.column_stack([treatment, scaled])
+    n_units = int(unit.max()) + 1
+    per_unit = np.maximum(np.bincount(unit, minlength=n_units), 1).astype(np.float64)
+    within = own - (cluster_sums(own, unit, n_units) / per_unit[:, None])[unit]
+    kept = independent_columns(within, own)
+    alive = [int(np.flatnonzero((within == kept[:, [k]]).all(axis=0))[0]) for k in range(kept.shape[1])]
+    months = np.zeros((len(treatment), n_times))
+    months[np.arange(len(treatment)), times] = 1.0
+    return np.column_stack([own[:, alive], months[:, 1:]])
+
+
+def absorbed_logit(y: Floats, W: Floats, unit: Ints, penalty: Floats) -> tuple[Floats, Floats]:
+    """Coefficients of W (p,) and unit effects (g,) of a logistic model, by Newton steps with the units eliminated.
+
+    `penalty` (p,) is a ridge on W's coefficients. Memory grows with rows x p, never with rows x units.
+    """
+    n_units = int(unit.max()) + 1
+    theta = np.zeros(W.shape[1])
+    base = min(max(float(y.mean()), 1e-6), 1 - 1e-6)
+    centre = float(np.log(base / (1 - base)))
+    alpha = np.zeros(n_units)
+    loss = np.inf
+    step_theta, step_alpha = theta, alpha
+    for _ in range(_MAX_STEPS):
+        shrink = 1.0
+        while True:
+            trial_theta, trial_alpha = theta + shrink * step_theta, alpha + shrink * step_alpha
+            new = _penalised_loss(y, W, unit, centre, trial_theta, trial_alpha, penalty)
+            if new <= loss + 1e-9 or shrink < 1e-6:
+                break
+            shrink /= 2
+        theta, alpha, gained, loss = trial_theta, trial_alpha, loss - new, new
+        if abs(gained) <= 1e-10 * (1 + abs(new)):
+            return theta, alpha + centre
+        step_theta, step_alpha = _newton_step(y, W, unit, centre, theta, alpha, penalty)
+    raise EffectError("the logistic model did not converge: the treatment separates won from lost leads")
+
+
+def _penalised_loss(
+    y: Floats, W: Floats, unit: Ints, centre: float, theta: Floats, alpha: Floats, penalty: Floats
+) -> float:
+    eta = W @ theta + alpha[unit] + centre
+    fit = float(np.sum(np.logaddexp(0.0, eta) - y * eta))
+    return fit + 0.5 * float(penalty @ theta**2) + 0.5 * _UNIT_PRECISION * float(alpha @ alpha)
+
+
+def _newton_step(
+    y: Floats, W: Floats, unit: Ints, centre: float, theta: Floats, alpha: Floats, penalty: Floats
+) -> tuple[Floats, Floats]:
+    """Solution of the Newton system by the Schur complement of its diagonal unit block."""
+    n_units = len(alpha)
+    p = expit(W @ theta + alpha[unit] + centre)
+    weight = p * (1 - p)
+    diagonal = np.bincount(unit, weights=weight, minlength=n_units) + _UNIT_PRECISION
+    cross = cluster_sums(W * weight[:, None], unit, n_units)
+    slope = W.T @ (y - p) - penalty * theta
+    slope_unit = np.bincount(unit, weights=y - p, minlength=n_units) - _UNIT_PRECISION * alpha
+    schur = W.T @ (W * weight[:, None]) + np.diag(penalty) - cross.T @ (cross / diagonal[:, None])
+    step = np.linalg.lstsq(schur, slope - cross.T @ (slope_unit / diagonal), rcond=None)[0]
+    return step, (slope_unit - cross @ step) / diagonal
+
+
+def _finite_step(
+    treatment: Floats, y: Floats, W: Floats, unit: Ints, theta: Floats, alpha: Floats, level: float
+) -> LeadEffect:
+    """Average change of probability by one step, its error by the delta method on clustered scores."""
+    n_units = len(alpha)
+    eta = W @ theta + alpha[unit]
+    p = expit(eta)
+    weight = p * (1 - p)
+    total = np.bincount(unit, weights=weight, minlength=n_units) + _UNIT_PRECISION
+    means = cluster_sums(W * weight[:, None], unit, n_units) / total[:, None]
+    root = np.sqrt(np.maximum(weight, 1e-12))
+    X = root[:, None] * (W - means[unit])  # least squares on X and residuals repeats the last Newton step
+    residuals = (y - p) / root
+    logit = coefficient_interval(X, theta, residuals, unit, correction="CR2", level=level)
+    binary = bool(np.isin(treatment, (0.0, 1.0)).all())
+    low = eta - treatment * theta[0] if binary else eta
+    before, after = expit(low), expit(low + theta[0])
+    step = float(np.mean(after - before))
+    slope = np.zeros_like(W)
+    moved_low = before * (1 - before)
+    moved_high = after * (1 - after)
+    slope = (moved_high - moved_low)[:, None] * W
+    slope[:, 0] = moved_high * (1.0 if binary else treatment + 1) - (0.0 if binary else moved_low * treatment)
+    by_unit = np.bincount(unit, weights=moved_high - moved_low, minlength=n_units)
+    gradient = (slope.sum(axis=0) - by_unit @ means) / len(y)
+    sums = cluster_sums(X * residuals[:, None], unit, n_units)
+    raw = float(np.linalg.norm(sums @ np.linalg.solve(X.T @ X, gradient)))
+    plain = float(np.linalg.norm(cluster_influences(X, residuals, unit)))
+    se = raw * (logit.se / plain if plain > 0 else 1.0)
+    own = X[:, 0] - X[:, 1:] @ np.linalg.lstsq(X[:, 1:], X[:, 0], rcond=None)[0]
+    return LeadEffect(
+        interval=t_interval(step, se, logit.dof, level),
+        logit=logit,
+        n=len(y),
+        n_units=n_units,
+        within_sd=float(np.sqrt((own @ own) / weight.sum())),
+        robustness=robustness_value(logit, max(1, len(y) - W.shape[1] - n_units)),
+    )

@@ -1,0 +1,1 @@
+"""Contribution forecasts: the funnel's Monte Carlo, its rivals, calibration, and what scores them."""

@@ -1,0 +1,69 @@
+"""Held leads looked at again: who is released to whom, now that prices or places have changed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from models.routing.prices import Prices
+from models.routing.transport import solve_transport
+
+Floats = npt.NDArray[np.float64]
+Integers = npt.NDArray[np.int64]
+Flags = npt.NDArray[np.bool_]
+
+_SLACK = 1e-3  # of the value: prices are averages over futures, equal within this
+
+
+@dataclass(frozen=True)
+class Release:
+    """A held lead (row index) that goes to `rep` now; `value` there, `price` of the place, `net` of the two."""
+
+    lead: int
+    rep: int
+    value: float
+    price: float
+    net: float
+
+
+def reconsider(
+    values: Floats,
+    eligible: Flags,
+    prices: Prices,
+    capacity: Integers,
+    *,
+    slack: float = _SLACK,
+    most: int | None = None,
+) -> tuple[Release, ...]:
+    """Releases among the held leads, the most valuable first; the rest goes on waiting.
+
+    All held leads compete at once: the transport problem of their net values (value less price) on the places left.
+    A lead is released only where its net value is not below zero.
+
+    Parameters
+    ----------
+    values, eligible
+        (H, R) of the held leads now.
+    prices
+        Of places now, the held leads among those they were solved for.
+    capacity
+        (R,) places left this week.
+    most
+        Release no more than this many (prices move after each).
+    """
+    if values.shape[0] == 0 or not (eligible & (capacity > 0)[None, :]).any():
+        return ()
+    net = values - prices.effective[None, :]
+    # A lead that sets the price itself has a net value of zero up to rounding: it must not wait for itself.
+    allowance = slack * np.abs(values)
+    worth = np.where(eligible, net + allowance, 0.0)
+    answer = solve_transport(worth, eligible & (worth >= 0.0), capacity, hold_value=-1e-12)
+    found = [
+        Release(int(i), int(j), float(values[i, j]), float(prices.place[j]), float(net[i, j]))
+        for i, j in enumerate(answer.choice)
+        if j >= 0
+    ]
+    found.sort(key=lambda release: (-release.value, release.lead))
+    return tuple(found if most is None else found[:most])

@@ -1,0 +1,281 @@
+"""What a routing decision is made from: reps, rules, capacities and values, for one state of tables and one release.
+
+A board never changes; new events or a new release make a new one. Decisions made meanwhile live in the store.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from features import moments
+from features.config import Config
+from features.moments import DAY, NEVER, WEEK
+from features.outcomes import hand_overs
+from features.panel import is_sales
+from features.tables import Tables
+from features.workdays import Workdays
+from features.world import World, build
+from models.routing.policy import Exclusion
+from models.routing.prices import Scenario
+from models.routing.rules import Desk, eligibility, eligible_matrix, make_desk
+from models.routing.volume import ArrivalProfile, VolumePrior, arrival_profile, volume_prior
+from training.unit import ModelUnit
+
+Floats = npt.NDArray[np.float64]
+Ints = npt.NDArray[np.int64]
+Flags = npt.NDArray[np.bool_]
+
+CAPACITY_WEEKS = 26
+CAPACITY_QUANTILE = 0.9
+SCENARIO_LEADS = 400
+SCENARIO_WEEKS = 26
+VOLUME_WEEKS = 12
+HIGH_VALUE_QUANTILE = 0.9
+
+
+@dataclass(frozen=True)
+class Values:
+    """One lead's worth with every rep, arrays (R,). `expected` = win probability x amount if won, major units."""
+
+    win_probability: Floats
+    expected: Floats
+    uncertainty: Floats
+
+    def objective(self, name: str) -> Floats:
+        """What routing maximises: expected value or wins."""
+        return self.expected if name == "expected_value" else self.win_probability
+
+
+@dataclass(frozen=True)
+class Board:
+    """All that decides, as one value.
+
+    `tables`: every row there is; `known`: what `as_of` knows of them; rows of `reps` give the order of all arrays.
+    `unit` is None where no promoted release fits: then hard rules and least load decide.
+    """
+
+    tables: Tables
+    config: Config
+    as_of: int
+    unit: ModelUnit | None
+    workdays: Workdays = field(default_factory=lambda: Workdays("none"))
+
+    @cached_property
+    def known(self) -> Tables:
+        """The tables as `as_of` knows them."""
+        return self.tables.known(self.as_of)
+
+    @cached_property
+    def reps(self) -> pd.DataFrame:
+        """Known reps sorted by id, with the day of leaving as planned: hard rules look at it from that day on."""
+        known = self.known.reps.sort_values("rep_id", kind="stable", ignore_index=True)
+        planned = self.tables.reps.drop_duplicates("rep_id").set_index("rep_id")["left_on"]
+        return known.assign(left_on=planned.reindex(known["rep_id"]).to_numpy(dtype=np.int64))
+
+    @cached_property
+    def rep_ids(self) -> tuple[str, ...]:
+        """Ids in the order of all arrays."""
+        return tuple(str(rep) for rep in self.reps["rep_id"])
+
+    @cached_property
+    def index(self) -> dict[str, int]:
+        """Place of each rep in the arrays."""
+        return {rep: i for i, rep in enumerate(self.rep_ids)}
+
+    @cached_property
+    def world(self) -> World | None:
+        """Features as of the data; None without a release."""
+        return None if self.unit is None else build(self.tables, self.as_of, self.unit.spec)
+
+    @cached_property
+    def handed(self) -> pd.DataFrame:
+        """Every hand-over known, own prospects too: lead_id, rep index, assigned_at, week."""
+        overs = hand_overs(self.known)
+        rep = overs["rep_id"].map(self.index).fillna(-1).to_numpy(dtype=np.int64)
+        at = overs["assigned_at"].to_numpy(dtype=np.int64)
+        frame = pd.DataFrame({"lead_id": overs["lead_id"], "rep": rep, "assigned_at": at})
+        return frame.assign(week=moments.weeks_of(at, self.known.zone)).loc[rep >= 0].reset_index(drop=True)
+
+    @cached_property
+    def desk(self) -> Desk:
+        """The reps as hard rules see them."""
+        absences = self.tables.absences
+        absent = absences.loc[absences["rep_id"].isin(self.index).to_numpy()]
+        ends = absent["ends_on"].to_numpy(dtype=np.int64)
+        zone = self.known.zone
+        until = [moments.start_of_day(pd.Timestamp(moments.day_of(int(e), zone)).date(), zone) + DAY for e in ends]
+        return make_desk(
+            in_sales=is_sales(self.reps),
+            hired_at=self.reps["hired_on"].to_numpy(dtype=np.int64),
+            left_at=self.reps["left_on"].to_numpy(dtype=np.int64),
+            territories=[str(text).split(";") if text else [] for text in self.reps["territories"]],
+            capacity=self.capacity,
+            absence_rep=absent["rep_id"].map(self.index).to_numpy(dtype=np.int64),
+            absence_from=absent["starts_on"].to_numpy(dtype=np.int64),
+            absence_until=np.array(until, dtype=np.int64),
+        )
+
+    @cached_property
+    def capacity(self) -> Ints:
+        """(R,) places a week: as given, else the setting, else his own 90th percentile, else the desk's."""
+        given = self.reps["weekly_capacity"].to_numpy(dtype=np.float64)
+        default = self.config.routing.default_capacity
+        if default is not None:
+            return np.where(np.isnan(given), default, given).astype(np.int64)
+        if not np.isnan(given).any():
+            return given.astype(np.int64)
+        own, desk = self._habitual_places()
+        return np.where(np.isnan(given), np.where(np.isnan(own), desk, own), given).astype(np.int64)
+
+    def _habitual_places(self) -> tuple[Floats, float]:
+        """90th percentile of each rep's weekly new leads over the last 26 weeks (NaN without any), and the desk's."""
+        this = int(moments.weeks_of(np.array([self.as_of - 1]), self.known.zone)[0])
+        recent = self.handed.loc[(self.handed["week"] > this - CAPACITY_WEEKS).to_numpy()]
+        counts = recent.drop_duplicates(["lead_id", "rep", "week"]).groupby(["rep", "week"]).size()
+        own = np.full(len(self.rep_ids), np.nan)
+        every: list[float] = []
+        hired = moments.weeks_of(self.reps["hired_on"].to_numpy(dtype=np.int64), self.known.zone)
+        for rep, weekly in counts.groupby(level="rep"):
+            n_weeks = int(np.clip(this - int(hired[rep]) + 1, 1, CAPACITY_WEEKS))
+            values = np.zeros(max(n_weeks, len(weekly)))
+            values[: len(weekly)] = weekly.to_numpy()
+            own[rep] = np.ceil(np.quantile(values, CAPACITY_QUANTILE))
+            every.extend(values)
+        return own, float(np.ceil(np.quantile(every, CAPACITY_QUANTILE))) if every else 1.0
+
+    @cached_property
+    def last_lead_at(self) -> Ints:
+        """(R,) moment of each rep's last lead in the tables; the smallest moment where he has none."""
+        last = np.full(len(self.rep_ids), moments.ALWAYS, dtype=np.int64)
+        np.maximum.at(last, self.handed["rep"].to_numpy(), self.handed["assigned_at"].to_numpy())
+        return last
+
+    def placed_in_tables(self, week_start: int) -> set[tuple[str, str]]:
+        """(rep_id, lead_id) of the places that the tables' hand-overs take in the ISO week starting at the moment."""
+        week = int(moments.weeks_of(np.array([week_start]), self.known.zone)[0])
+        rows = self.handed.loc[(self.handed["week"] == week).to_numpy()]
+        return {(self.rep_ids[rep], lead) for rep, lead in zip(rows["rep"], rows["lead_id"], strict=True)}
+
+    def owner_of(self, lead_id: str) -> str | None:
+        """Rep who has the lead by the tables' last known hand-over; None for one never handed over."""
+        return self._owners.get(lead_id)
+
+    @cached_property
+    def _owners(self) -> Mapping[str, str]:
+        last = hand_overs(self.known).drop_duplicates("lead_id", keep="last")
+        return dict(zip(last["lead_id"], last["rep_id"], strict=True))
+
+    @cached_property
+    def account_owners(self) -> Mapping[str, str]:
+        """Last owner of each account by the tables' hand-overs."""
+        overs = hand_overs(self.known)
+        accounts = self.known.leads.set_index("lead_id")["account_id"]
+        overs = overs.assign(account=overs["lead_id"].map(accounts).fillna(""))
+        overs = overs.loc[(overs["account"] != "").to_numpy()].sort_values("assigned_at", kind="stable")
+        return dict(zip(overs["account"], overs["rep_id"], strict=True))
+
+    def feature_moment(self, decided_at: int) -> int:
+        """Moment at which features are built: the decision's, or the end of the data where those are older."""
+        return min(decided_at, self.as_of)
+
+    def rep_frame(self, decided_at: int) -> pd.DataFrame:
+        """Rep features of all reps for a decision, `rep_id` first; tenure and absence by the decision's clock."""
+        assert self.world is not None
+        ids = np.asarray(self.rep_ids, dtype=object)
+        frame = self.world.rep_features(ids, self.feature_moment(decided_at), decided_at)
+        frame.insert(0, "rep_id", pd.Series(self.rep_ids, dtype="str"))
+        return frame
+
+    def values(self, leads: pd.DataFrame, decided_at: int, rep_frame: pd.DataFrame | None = None) -> list[Values]:
+        """Worth of each lead (rows in table layout) with every rep, for a decision at the moment."""
+        if self.unit is None or self.world is None or not len(leads):
+            blank = np.zeros(len(self.rep_ids))
+            return [Values(blank, blank, blank) for _ in range(len(leads))]
+        reps = self.rep_frame(decided_at) if rep_frame is None else rep_frame
+        frame = self.world.lead_features(leads.reset_index(drop=True), self.feature_moment(decided_at))
+        probability, spread, expected = self.unit.score(frame, reps)
+        return [Values(probability[i], expected[i], spread[i]) for i in range(len(leads))]
+
+    @cached_property
+    def recent_leads(self) -> pd.DataFrame:
+        """The newest routed leads, at most `SCENARIO_LEADS` of the last half year: what may come next looks alike."""
+        leads = self.known.leads
+        since = self.as_of - SCENARIO_WEEKS * WEEK
+        mine = ((leads["sourced_by_rep_id"] == "") & (leads["created_at"] >= since)).to_numpy()
+        chosen = leads.loc[mine].sort_values(["created_at", "lead_id"], kind="stable")
+        return chosen.tail(SCENARIO_LEADS).reset_index(drop=True)
+
+    @cached_property
+    def _scenario_values(self) -> tuple[Floats, Flags]:
+        found = self.values(self.recent_leads, self.as_of)
+        objective = self.config.routing.objective
+        values = np.array([v.objective(objective) for v in found]).reshape(len(found), len(self.rep_ids))
+        best = values.max(axis=1) if values.size else np.zeros(len(found))
+        return values, best >= self.high_value_from
+
+    def scenario(self, moment: int) -> Scenario:
+        """Recent leads with the values they would have now, and who may have them at the moment."""
+        values, high = self._scenario_values
+        territories = [str(t) for t in self.recent_leads["territory"]]
+        return Scenario(values, eligible_matrix(self.desk, moment, territories), high)
+
+    @cached_property
+    def high_value_from(self) -> float:
+        """Best value over reps from which a lead is among the most valuable tenth of recent ones."""
+        found = self.values(self.recent_leads, self.as_of)
+        objective = self.config.routing.objective
+        best = [float(v.objective(objective).max()) for v in found if len(v.expected)]
+        return float(np.quantile(best, HIGH_VALUE_QUANTILE)) if best else np.inf
+
+    @cached_property
+    def routed_at(self) -> Ints:
+        """Moments at which leads for routing came in, rising."""
+        leads = self.known.leads
+        return np.sort(leads.loc[(leads["sourced_by_rep_id"] == "").to_numpy(), "created_at"].to_numpy(dtype=np.int64))
+
+    @cached_property
+    def volume(self) -> tuple[VolumePrior, ArrivalProfile]:
+        """What a week usually brings, and when in the week."""
+        zone = self.known.zone
+        if not len(self.routed_at):
+            return volume_prior(np.zeros(0, dtype=np.int64)), arrival_profile(np.zeros(0))
+        weeks = moments.weeks_of(self.routed_at, zone)
+        this = int(moments.weeks_of(np.array([self.as_of - 1]), zone)[0])
+        first = max(int(weeks[0]) + 1, this - VOLUME_WEEKS)
+        counts = np.array([int((weeks == w).sum()) for w in range(first, this)], dtype=np.int64)
+        recent = self.routed_at[-4 * SCENARIO_LEADS :]
+        days = moments.local_days(recent, zone)
+        part = (recent - np.array([moments.start_of_week(int(m), zone) for m in recent])) / WEEK if len(days) else []
+        return volume_prior(counts), arrival_profile(np.clip(np.asarray(part, dtype=np.float64), 0.0, 1.0))
+
+    def arrived_in_tables(self, week_start: int, until: int) -> set[str]:
+        """Ids of the leads for routing that the tables saw come in the week, up to the moment."""
+        leads = self.known.leads
+        at = leads["created_at"].to_numpy(dtype=np.int64)
+        mine = (at >= week_start) & (at <= until) & (leads["sourced_by_rep_id"] == "").to_numpy()
+        return {str(lead) for lead in leads.loc[mine, "lead_id"]}
+
+    def newcomers(self, moment: int) -> Flags:
+        """(R,) reps under a year of tenure."""
+        hired = self.reps["hired_on"].to_numpy(dtype=np.int64)
+        return np.asarray(hired > moment - 365 * DAY, dtype=np.bool_)
+
+    def exclusions(self, moment: int, territory: str, used: Ints) -> tuple[Ints, bool]:
+        """(R,) which hard rule keeps each rep from a lead, and whether nobody lists its territory."""
+        found = eligibility(self.desk, moment, territory, used)
+        return found.exclusion, found.territory_unlisted
+
+    def gone(self, rep: int, moment: int) -> bool:
+        """Whether the rep has left by the moment."""
+        left = int(self.desk.left_at[rep])
+        return left != NEVER and left <= moment
+
+    def rule_of(self, code: int) -> str:
+        """Name of an exclusion, lower case."""
+        return Exclusion(code).name.lower()

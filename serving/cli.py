@@ -1,0 +1,391 @@
+"""The `fairlead` command: reads options, calls `serving.core`, prints. Nothing is computed here."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from features.errors import DataError, FairleadError, RequestError
+
+app = typer.Typer(
+    name="fairlead",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    help=(
+        "Routes sales leads to the rep who will make most of them, forecasts contribution, "
+        "warns before a target is missed, and explains what drives productivity."
+    ),
+)
+
+Data = Annotated[
+    Path | None,
+    typer.Option("--data", help="Folder of tables: one <table>.csv, .parquet or .xlsx each, or a fairlead.toml."),
+]
+HomeDir = Annotated[
+    Path | None,
+    typer.Option("--home", help="Folder of decisions, releases and mlruns. Default: FAIRLEAD_HOME, else here."),
+]
+ConfigFile = Annotated[
+    Path | None,
+    typer.Option("--config", help="A fairlead.toml; wins over those in the data folder and the home."),
+]
+AsOf = Annotated[
+    str | None,
+    typer.Option("--as-of", help="Date or time; nothing later is seen. Default: just after the newest event."),
+]
+Lang = Annotated[str | None, typer.Option("--lang", help="en or zh. Default: the setting, else en.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]
+
+
+class Progress:
+    """Lines of progress on a terminal, silence in a pipe."""
+
+    def __init__(self) -> None:
+        self.shown = sys.stderr.isatty()
+
+    def __call__(self, text: str) -> None:
+        """Show what is being done now."""
+        if self.shown:
+            typer.echo(f"  {text}", err=True)
+
+
+def _session(
+    data: Path | None, home: Path | None, config: Path | None, as_of: str | None = None, lang: str | None = None
+) -> Any:
+    from serving.session import open_session
+
+    return open_session(data, home, config, as_of, lang)
+
+
+def _print_json(document: object) -> None:
+    typer.echo(json.dumps(document, ensure_ascii=False, indent=1))
+
+
+@app.command()
+def demo(
+    out: Annotated[Path, typer.Option("--out", help="Folder to fill; must be empty, new or an earlier demo.")] = Path(
+        "demo"
+    ),
+    reps: Annotated[int, typer.Option("--reps", min=4, max=1000, help="Sales representatives.")] = 40,
+    months: Annotated[int, typer.Option("--months", min=8, max=120, help="Months of history.")] = 24,
+    seed: Annotated[int, typer.Option("--seed", help="Seed of the generator.")] = 11,
+    lang: Lang = None,
+) -> None:
+    """Run the whole main job on synthetic data: tables, training, routing, forecast, warnings, driver report.
+
+    Fills one folder and says what to open. Takes a few minutes on two cores.
+    """
+    from serving.demo import run_demo
+
+    for line in run_demo(out, reps, months, seed, lang or "en", typer.echo):
+        typer.echo(line)
+
+
+@app.command()
+def synth(
+    out: Annotated[Path, typer.Argument(help="Folder to write the tables into.")],
+    reps: Annotated[int, typer.Option("--reps", min=2, max=5000, help="Sales representatives.")] = 60,
+    months: Annotated[int, typer.Option("--months", min=4, max=240, help="Months of history.")] = 30,
+    seed: Annotated[int, typer.Option("--seed", help="Same seed, same bytes.")] = 1,
+    lang: Lang = None,
+) -> None:
+    """Write synthetic tables with known truth: one CSV a table, and truth.json with each true effect."""
+    from features.synthetic import WorldConfig, write_world
+
+    language = lang or "en"
+    if language not in {"en", "zh"}:
+        raise typer.BadParameter("write en or zh", param_hint="--lang")
+    write_world(out, WorldConfig(n_reps=reps, n_months=months, seed=seed, language=language))
+    typer.echo(f"Wrote {reps} reps and {months} months into {out}; truth.json holds what is true in it.")
+
+
+@app.command()
+def check(
+    data: Data = None,
+    home: HomeDir = None,
+    config: ConfigFile = None,
+    lang: Lang = None,
+    as_json: AsJson = False,
+) -> None:
+    """Validate the tables: every fault at once, by table, row, column, value and rule. Exit 1 where there is one."""
+    from serving.session import check_tables
+
+    report = check_tables(data, home, config, lang)
+    if as_json:
+        _print_json(report.as_dict())
+    else:
+        typer.echo(report.as_text())
+    if report.faults:
+        raise typer.Exit(1)
+
+
+@app.command()
+def dataset(
+    out: Annotated[Path, typer.Option("--out", help="Folder for panel.parquet and pairs.parquet.")],
+    data: Data = None,
+    home: HomeDir = None,
+    config: ConfigFile = None,
+    as_of: AsOf = None,
+) -> None:
+    """Write the training sets: the rep x month panel and the lead x rep pairs, as known at as_of."""
+    from training.datasets import build_datasets, write_datasets
+
+    session = _session(data, home, config, as_of)
+    sets = build_datasets(session.tables, session.as_of, session.config)
+    for path, rows in write_datasets(sets, out):
+        typer.echo(f"{path}: {rows:,} rows")
+
+
+@app.command()
+def train(
+    trials: Annotated[int, typer.Option("--trials", min=0, help="Optuna trials of the contribution model.")] = 0,
+    promote: Annotated[str, typer.Option("--promote", help="never, gate or force.")] = "gate",
+    reason: Annotated[str, typer.Option("--reason", help="Why; required with --promote force.")] = "",
+    seed: Annotated[int, typer.Option("--seed", help="Seed of everything random in training.")] = 7,
+    data: Data = None,
+    home: HomeDir = None,
+    config: ConfigFile = None,
+    as_of: AsOf = None,
+    as_json: AsJson = False,
+) -> None:
+    """Build datasets, fit and backtest the models, judge them against the champion, write a release.
+
+    Everything is logged and registered in MLflow under HOME/mlruns.
+    """
+    from training.pipeline import TrainRequest, train_release
+
+    if promote not in {"never", "gate", "force"}:
+        raise typer.BadParameter("write never, gate or force", param_hint="--promote")
+    if promote == "force" and not reason:
+        raise typer.BadParameter("say why with --reason", param_hint="--promote force")
+    session = _session(data, home, config, as_of)
+    request = TrainRequest(session.as_of, trials, promote, reason, seed, session.now())
+    summary = train_release(
+        session.tables,
+        session.config,
+        session.home.releases,
+        session.home.mlruns,
+        request,
+        session.fingerprints,
+        Progress(),
+    )
+    if as_json:
+        _print_json(summary.as_dict())
+    else:
+        typer.echo(summary.as_text())
+
+
+@app.command()
+def rollback(
+    reason: Annotated[str, typer.Option("--reason", help="Why; kept in the record.")],
+    home: HomeDir = None,
+) -> None:
+    """Put the release that was champion before back in charge."""
+    from training.rollback import roll_back
+
+    from serving.session import open_home
+
+    place, now = open_home(home)
+    typer.echo(f"Champion is {roll_back(place.releases, place.mlruns, reason, now)} again.")
+
+
+@app.command()
+def forecast(
+    month: Annotated[
+        str | None, typer.Option("--month", help="YYYY-MM. Default: as_of's month and the next two.")
+    ] = None,
+    level: Annotated[str, typer.Option("--level", help="rep, team or company.")] = "rep",
+    out: Annotated[Path | None, typer.Option("--out", help="CSV file; default: standard output.")] = None,
+    data: Data = None,
+    home: HomeDir = None,
+    config: ConfigFile = None,
+    as_of: AsOf = None,
+    lang: Lang = None,
+) -> None:
+    """Forecast contribution as a distribution: mean, deciles, target and probability of a miss."""
+    if level not in {"rep", "team", "company"}:
+        raise typer.BadParameter("write rep, team or company", param_hint="--level")
+    core = _session(data, home, config, as_of, lang).core()
+    _write_text(out, core.forecast_csv(month, level))
+
+
+@app.command()
+def warn(
+    out: Annotated[Path | None, typer.Option("--out", help="JSON file; default: standard output.")] = None,
+    data: Data = None,
+    home: HomeDir = None,
+    config: ConfigFile = None,
+    as_of: AsOf = None,
+    lang: Lang = None,
+) -> None:
+    """List early warnings, most urgent first, with reasons in numbers and suggestions."""
+    core = _session(data, home, config, as_of, lang).core()
+    _write_text(out, json.dumps(core.warning_items(), ensure_ascii=False, indent=1) + "\n")
+
+
+@app.command()
+def explain(
+    out: Annotated[Path, typer.Option("--out", help="Folder for drivers.json and report.html.")],
+    month: Annotated[
+        str | None, typer.Option("--month", help="YYYY-MM to explain. Default: the last full month.")
+    ] = None,
+    data: Data = None,
+    home: HomeDir = None,
+    config: ConfigFile = None,
+    as_of: AsOf = None,
+    lang: Lang = None,
+) -> None:
+    """Write the driver report: what goes with output, what changes it, and what is luck."""
+    core = _session(data, home, config, as_of, lang).core()
+    for path in core.write_report(out, month):
+        typer.echo(str(path))
+
+
+@app.command()
+def route(
+    leads: Annotated[Path, typer.Option("--leads", help="A leads table of new leads.")],
+    out: Annotated[Path | None, typer.Option("--out", help="CSV file; default: standard output.")] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Decide, record nothing.")] = False,
+    data: Data = None,
+    home: HomeDir = None,
+    config: ConfigFile = None,
+    as_of: AsOf = None,
+    lang: Lang = None,
+) -> None:
+    """Assign leads one at a time in created_at order, as the service would."""
+    core = _session(data, home, config, as_of, lang).core(dry_run=dry_run)
+    _write_text(out, core.route_csv(leads))
+
+
+@app.command()
+def simulate(
+    weeks: Annotated[int, typer.Option("--weeks", min=1, max=104, help="How many recent weeks to replay.")] = 8,
+    out: Annotated[Path | None, typer.Option("--out", help="Folder for simulation.html, .csv and .json.")] = None,
+    seed: Annotated[int, typer.Option("--seed", help="Seed of what is random in the replay.")] = 7,
+    data: Data = None,
+    home: HomeDir = None,
+    config: ConfigFile = None,
+    as_of: AsOf = None,
+    lang: Lang = None,
+    as_json: AsJson = False,
+) -> None:
+    """Replay recent weeks under rival policies with models trained on what was known before them."""
+    from serving.simulation import simulate_weeks
+
+    session = _session(data, home, config, as_of, lang)
+    result = simulate_weeks(session, weeks, seed, Progress())
+    if as_json:
+        _print_json(result.as_dict())
+    else:
+        typer.echo(result.as_text(session.lang))
+    if out is not None:
+        for path in result.write(out):
+            typer.echo(str(path), err=as_json)
+
+
+@app.command()
+def serve(
+    port: Annotated[int, typer.Option("--port", min=0, max=65535, help="TCP port.")] = 8080,
+    host: Annotated[str, typer.Option("--host", help="Address; beyond loopback only with keys.")] = "127.0.0.1",
+    data: Data = None,
+    home: HomeDir = None,
+    config: ConfigFile = None,
+    as_of: AsOf = None,
+    lang: Lang = None,
+) -> None:
+    """Run the HTTP service and the pages: assignments, forecasts, warnings, drivers. Documentation at /docs."""
+    from serving.launch import launch
+
+    launch(_session(data, home, config, as_of, lang), host, port, typer.echo)
+
+
+keys = typer.Typer(no_args_is_help=True, help="API keys of the service: add, revoke, list.")
+app.add_typer(keys, name="keys")
+
+
+@keys.command("add")
+def keys_add(
+    role: Annotated[str, typer.Argument(help="router, rep, manager, hr, scientist or admin.")],
+    subject: Annotated[str, typer.Argument(help="Whom the key is for: a rep_id, a manager_id or a name.")],
+    home: HomeDir = None,
+    config: ConfigFile = None,
+) -> None:
+    """Make a key and print it once; only its hash is kept."""
+    from serving.session import open_store
+
+    with open_store(home, config) as store:
+        typer.echo(store.add_key(role, subject))
+
+
+@keys.command("revoke")
+def keys_revoke(
+    key_id: Annotated[str, typer.Argument(help="Id of the key, as `fairlead keys list` shows it.")],
+    home: HomeDir = None,
+    config: ConfigFile = None,
+) -> None:
+    """Revoke a key at once."""
+    from serving.session import open_store
+
+    with open_store(home, config) as store:
+        store.revoke_key(key_id)
+    typer.echo(f"{key_id} is revoked.")
+
+
+@keys.command("list")
+def keys_list(home: HomeDir = None, config: ConfigFile = None) -> None:
+    """List keys by id, role and subject; never the keys themselves."""
+    from serving.session import open_store
+
+    with open_store(home, config) as store:
+        for key in store.list_keys():
+            typer.echo(f"{key.key_id}  {key.role}  {key.subject}" + ("  revoked" if key.revoked else ""))
+
+
+@app.command("verify-log")
+def verify_log(home: HomeDir = None, config: ConfigFile = None) -> None:
+    """Recompute the hash chain over the decision log; exit 1 where it breaks."""
+    from serving.session import open_store
+
+    with open_store(home, config) as store:
+        broken = store.verify()
+    if broken is not None:
+        raise RequestError(f"the log does not follow from entry {broken} on: it was changed after it was written")
+    typer.echo("The log is whole.")
+
+
+def _write_text(out: Path | None, text: str) -> None:
+    if out is None:
+        typer.echo(text, nl=False)
+        return
+    out.parent.mkdir(parents=True, exist_ok=True)
+    out.write_text(text, encoding="utf-8", newline="")
+
+
+def _guarded(run: Callable[[], Any]) -> int:
+    """Exit code of `run`; what the caller can mend is said in one paragraph, without a traceback."""
+    try:
+        run()
+    except DataError as error:
+        typer.echo(error.describe(), err=True)
+        return 1
+    except FairleadError as error:
+        typer.echo(f"fairlead: {error}", err=True)
+        return 1
+    except (PermissionError, IsADirectoryError, NotADirectoryError, FileNotFoundError) as error:
+        typer.echo(f"fairlead: {error.strerror}: {error.filename}", err=True)
+        return 1
+    except BrokenPipeError:
+        return 0
+    return 0
+
+
+def main() -> None:
+    """Entry point: exit 0 on success, 1 where data or request is at fault, 2 for wrong usage."""
+    sys.exit(_guarded(app))

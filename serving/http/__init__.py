@@ -1,0 +1,1 @@
+"""The HTTP service: parse, call the service, map the outcome; nothing is decided here."""

@@ -1,0 +1,82 @@
+"""Prometheus metrics: totals as the store has them, so that restarts and workers agree; latencies of this process."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import structlog
+from prometheus_client import CollectorRegistry, Histogram, generate_latest
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
+from prometheus_client.exposition import CONTENT_TYPE_LATEST
+from prometheus_client.metrics_core import Metric
+from prometheus_client.registry import Collector
+
+from features.errors import FairleadError
+from serving.http.protocol import MetricsSnapshot
+
+_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
+_log = structlog.get_logger(__name__)
+
+
+class Metrics:
+    """One registry an app, so that two apps in one process do not meet."""
+
+    content_type = CONTENT_TYPE_LATEST
+
+    def __init__(self, snapshot: Callable[[], MetricsSnapshot]) -> None:
+        self._registry = CollectorRegistry()
+        self._seconds = Histogram(
+            "fairlead_request_seconds",
+            "Time to answer a request.",
+            ("method", "route", "status"),
+            buckets=_BUCKETS,
+            registry=self._registry,
+        )
+        self._registry.register(_Totals(snapshot))
+
+    def observe(self, method: str, route: str, status: int, seconds: float) -> None:
+        """Count one answered request. `route` is the template, never an address with somebody's id in it."""
+        self._seconds.labels(method, route, str(status)).observe(seconds)
+
+    def render(self) -> bytes:
+        """The text that Prometheus reads."""
+        return generate_latest(self._registry)
+
+
+class _Totals(Collector):
+    def __init__(self, snapshot: Callable[[], MetricsSnapshot]) -> None:
+        self._snapshot = snapshot
+
+    def describe(self) -> list[Metric]:
+        """Nothing, so that registering does not ask the store."""
+        return []
+
+    def collect(self) -> Iterator[Metric]:
+        """Totals of now; where the store is out of reach, only that it is."""
+        try:
+            found = self._snapshot()
+        except FairleadError:
+            _log.exception("metrics_snapshot_failed")
+            yield _gauge("up", "Whether the store could be asked.", 0.0)
+            return
+        yield _gauge("up", "Whether the store could be asked.", 1.0)
+        yield from _families(found)
+
+
+def _families(found: MetricsSnapshot) -> Iterator[Metric]:
+    decisions = CounterMetricFamily("fairlead_decisions", "Leads assigned, by policy.", labels=["policy"])
+    for policy, count in sorted(found.decisions.items()):
+        decisions.add_metric([policy], count)
+    yield decisions
+    yield CounterMetricFamily("fairlead_overrides", "Decisions that a person changed.", value=found.overrides)
+    yield CounterMetricFamily("fairlead_event_rows", "Rows received as events.", value=found.event_rows)
+    yield _gauge("held_leads", "Leads that wait for a place.", found.held)
+    yield _gauge("fallback", "1 while no model can be used and rules alone decide.", float(found.fallback))
+    if found.model_age_seconds is not None:
+        yield _gauge("model_age_seconds", "Age of the release that decides.", found.model_age_seconds)
+    if found.feature_age_seconds is not None:
+        yield _gauge("feature_age_seconds", "Age of the newest row or event known.", found.feature_age_seconds)
+
+
+def _gauge(name: str, told: str, value: float) -> GaugeMetricFamily:
+    return GaugeMetricFamily(f"fairlead_{name}", told, value=value)

@@ -1,0 +1,175 @@
+"""What the routes need of the rest of Fairlead, so that they can be served, and tested, with anything that has it.
+
+Methods are called from worker threads, several at once, and may take their time. They raise `FairleadError`s:
+
+    DataError                              422, every bad row listed
+    UnknownLeadError, UnknownRepError,
+        UnknownWarningError                404 (422 where the rep came in a body)
+    ConflictError                          409
+    NoReleaseError, StoreBusyError,
+        StoreUnavailableError              503 with Retry-After
+    any other RequestError, ConfigError    400
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from features.errors import RequestError
+from serving.store import ApiKey
+
+Json = dict[str, object]
+
+
+class ConflictError(RequestError):
+    """The request is well formed and cannot be granted as things stand (a full rep, a leaver)."""
+
+
+@dataclass(frozen=True)
+class Team:
+    """Whom a manager answers for."""
+
+    rep_ids: frozenset[str]
+    team_ids: frozenset[str]
+
+
+@dataclass(frozen=True)
+class DecisionFilters:
+    """Which decisions to list. `rep_ids`: only leads of these (None: all); `since`: earliest decided_at, included."""
+
+    status: str | None = None
+    rep_id: str | None = None
+    rep_ids: frozenset[str] | None = None
+    since: int | None = None
+    cursor: int | None = None
+    limit: int = 100
+
+
+@dataclass(frozen=True)
+class MetricsSnapshot:
+    """Totals from the store, and ages in seconds (None where there is no model, no data).
+
+    `fallback`: no model can be used, rules alone decide.
+    """
+
+    decisions: Mapping[str, int]
+    held: int
+    overrides: int
+    event_rows: int
+    model_age_seconds: float | None = None
+    feature_age_seconds: float | None = None
+    fallback: bool = False
+
+
+class ServiceProtocol(Protocol):
+    """The domain, as the routes see it. Moments are int64 microseconds UTC; `lang` is `en` or `zh`."""
+
+    @property
+    def zone(self) -> str:
+        """Time zone in which times without an offset are read."""
+        ...
+
+    @property
+    def default_lang(self) -> str:
+        """Language where a caller asks for none."""
+        ...
+
+    def assign(self, lead: Mapping[str, object], *, decided_at: int | None, lang: str) -> tuple[int, bytes]:
+        """201 and a new decision as JSON bytes, or 200 and the one that stands."""
+        ...
+
+    def assign_batch(
+        self, leads: Sequence[Mapping[str, object]], *, decided_at: int | None, lang: str
+    ) -> tuple[int, bytes]:
+        """201 and `{"items": [{"lead_id", "status_code", "decision"}]}` as bytes, decided together, duplicates once."""
+        ...
+
+    def decision(self, lead_id: str, *, lang: str) -> Json:
+        """The decision with candidates, versions, `owner_rep_id` and `history`; UnknownLeadError otherwise."""
+        ...
+
+    def decisions(self, filters: DecisionFilters, *, lang: str) -> Json:
+        """`{"items": [decision with owner_rep_id], "next_cursor": int | None}`."""
+        ...
+
+    def feed(self, after: int, limit: int, *, lang: str) -> Json:
+        """`{"items": [{"seq", "kind", "at", "lead_id", "rep_id", ...}], "next_after": int}`."""
+        ...
+
+    def override(self, lead_id: str, *, rep_id: str, by: str, reason: str, force: bool, lang: str) -> Json:
+        """The decision with its new owner; ConflictError where the rep is full (unless forced) or has left."""
+        ...
+
+    def add_events(self, table: str, rows: Sequence[Mapping[str, object]], *, sender: str) -> Json:
+        """`{"accepted": n, "seq": n}` once durable; DataError lists every bad row, and then nothing was taken."""
+        ...
+
+    def reload_data(self) -> Json:
+        """What was read anew."""
+        ...
+
+    def forecasts(self, *, month: str | None, level: str, id: str | None, lang: str) -> Json:  # noqa: A002
+        """`{"items": [row of the forecast table]}`; at level rep each with `rep_id`, else with `level` and `id`."""
+        ...
+
+    def warnings(self, *, lang: str) -> Json:
+        """`{"items": [warning]}`, most urgent first."""
+        ...
+
+    def acknowledge(self, warning_id: str, *, by: str, note: str, lang: str) -> Json:
+        """The acknowledged warning; UnknownWarningError otherwise."""
+        ...
+
+    def warning_rep(self, warning_id: str) -> str | None:
+        """Whose warning it is; None for one that nobody raised."""
+        ...
+
+    def drivers(self, *, level: str | None, id: str | None, lang: str) -> Json:  # noqa: A002
+        """`drivers.json`, narrowed to a level and an id where given."""
+        ...
+
+    def models(self) -> Json:
+        """Versions and metrics of the releases."""
+        ...
+
+    def reload_models(self) -> Json:
+        """The versions after taking the promoted release."""
+        ...
+
+    def rule_mode(self) -> Json:
+        """`{"all": bool, "teams": [team_id]}`: where routing runs by rules only."""
+        ...
+
+    def set_rule_mode(self, *, on: bool, team_id: str | None, by: str) -> Json:
+        """`rule_mode()` after switching it for a team, or for all."""
+        ...
+
+    def ready(self) -> Json:
+        """`{"ok": bool, "reasons": [text]}`."""
+        ...
+
+    def metrics_snapshot(self) -> MetricsSnapshot:
+        """Totals and ages for /metrics."""
+        ...
+
+    def team(self, manager: str) -> Team:
+        """Whom the manager with that subject (a manager_id or a team_id) answers for; empty sets if nobody."""
+        ...
+
+    def close(self) -> None:
+        """Let go of store and threads."""
+        ...
+
+
+class Keyring(Protocol):
+    """Where keys are looked up; a `Store` is one."""
+
+    def has_keys(self) -> bool:
+        """Whether a key was ever made."""
+        ...
+
+    def find_key(self, key: str) -> ApiKey | None:
+        """The key that `key` is, unless revoked or unknown."""
+        ...

@@ -1,0 +1,128 @@
+"""Forecasts, warnings and drivers: what HR and managers read."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import APIRouter, Path, Query, Response
+
+from features.moments import parse_month
+from serving.http.calls import Call, answer, needs
+from serving.http.problems import Problem
+from serving.http.schemas import AcknowledgeRequest, Level, answers, problems
+from serving.http.scoping import check_level, visible_drivers, visible_items
+from serving.http.strict_json import StrictRoute
+
+router = APIRouter(tags=["insight"], route_class=StrictRoute)
+
+_QUANTILES = {f"p{k}": 21000.0 + 900 * k for k in range(10, 100, 10)}
+_FORECAST = {
+    "rep_id": "R017",
+    "month": "2026-02",
+    "as_of": "2026-02-09T09:17:00+08:00",
+    "mean": 66200.0,
+    **_QUANTILES,
+    "target": 70000.0,
+    "p_miss": 0.31,
+}
+_WARNING = {
+    "id": "target_miss:R017::2026-02",
+    "rep_id": "R017",
+    "lead_id": None,
+    "kind": "target_miss",
+    "severity": "high",
+    "month": "2026-02",
+    "p_miss": 0.71,
+    "expected": 41000.0,
+    "target": 70000.0,
+    "reasons": [{"code": "follow_ups", "text": "fewer follow-ups than usual", "value": 1.2, "baseline": 3.4}],
+    "suggestions": [{"code": "contact_idle", "text": "call the five idle leads", "expected_gain": 5200.0}],
+    "status": "open",
+    "opened_at": "2026-02-03T00:00:00+08:00",
+}
+_DRIVERS = {
+    "as_of": "2026-02-09T09:17:00+08:00",
+    "month": "2026-02",
+    "reps": [
+        {
+            "id": "R017",
+            "prediction": 66200.0,
+            "baseline": 61000.0,
+            "drivers": [
+                {
+                    "driver": "followups_per_week",
+                    "share": 1.0,
+                    "direction": "up",
+                    "contribution": 5200.0,
+                    "unit": "money",
+                }
+            ],
+        }
+    ],
+}
+Month = Annotated[str | None, Query(description="`YYYY-MM`; default this month and the two after.", max_length=7)]
+ById = Annotated[str | None, Query(alias="id", description="One rep or team.", min_length=1, max_length=1_000)]
+
+
+@router.get(
+    "/v1/forecasts",
+    summary="Contribution to come",
+    responses={**answers({"items": [_FORECAST]}), **problems(404)},
+)
+def forecasts(
+    call: Annotated[Call, needs("forecasts")], month: Month = None, level: Level = "rep", by_id: ById = None
+) -> Response:
+    """Mean and quantiles of contribution a month, and the chance of missing the target."""
+    _check_month(month)
+    scope = call.scope()
+    check_level(scope, level, by_id)
+    found = call.service.forecasts(month=month, level=level, id=by_id, lang=call.lang)
+    return answer(visible_items(scope, found, level), lang=call.lang)
+
+
+@router.get("/v1/warnings", summary="Early warnings", responses={**answers({"items": [_WARNING]}), **problems()})
+def warnings(call: Annotated[Call, needs("warnings")]) -> Response:
+    """What needs somebody's attention, most urgent first, with reasons and suggestions."""
+    return answer(visible_items(call.scope(), call.service.warnings(lang=call.lang)), lang=call.lang)
+
+
+@router.post(
+    "/v1/warnings/{warning_id:path}/acknowledge",
+    summary="Say that a warning was seen",
+    responses={**answers({**_WARNING, "status": "acknowledged"}), **problems(404, 413, 415)},
+)
+def acknowledge(
+    warning_id: Annotated[str, Path(examples=[_WARNING["id"]])],
+    body: AcknowledgeRequest,
+    call: Annotated[Call, needs("acknowledge")],
+) -> Response:
+    """Keep who has seen the warning, and his note; it stays listed until it is resolved."""
+    scope = call.scope()
+    if scope.rep_ids is not None and not scope.sees_rep(call.service.warning_rep(warning_id)):
+        raise Problem(404, f"no warning {warning_id!r}; GET /v1/warnings lists them")
+    by = body.by or call.principal.subject
+    return answer(call.service.acknowledge(warning_id, by=by, note=body.note, lang=call.lang), lang=call.lang)
+
+
+@router.get("/v1/drivers", summary="What drives contribution", responses={**answers(_DRIVERS), **problems(404)})
+def drivers(
+    call: Annotated[Call, needs("drivers")],
+    level: Annotated[Level | None, Query(description="Default: all levels.")] = None,
+    by_id: ById = None,
+) -> Response:
+    """How the prediction differs from its baseline, by driver, adding up; and effects with intervals and verdicts."""
+    scope = call.scope()
+    check_level(scope, level, by_id)
+    found = call.service.drivers(level=level, id=by_id, lang=call.lang)
+    return answer(visible_drivers(scope, found), lang=call.lang)
+
+
+def _check_month(text: str | None) -> None:
+    if text is None:
+        return
+    try:
+        month = parse_month(text) if text.isascii() else 0
+    except ValueError:
+        month = 0
+    if not 1970 * 12 <= month < 2199 * 12:
+        raise Problem(422, "month is not one; write YYYY-MM")

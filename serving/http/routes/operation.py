@@ -1,0 +1,87 @@
+"""For operators and data scientists: models, the rule-mode switch, health, readiness, metrics."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import APIRouter, Request, Response
+
+from serving.http.calls import Call, answer, needs
+from serving.http.metrics import Metrics
+from serving.http.protocol import ServiceProtocol
+from serving.http.schemas import RuleModeRequest, answers, problems
+from serving.http.security import is_local_call, require
+from serving.http.strict_json import StrictRoute
+
+router = APIRouter(tags=["operation"], route_class=StrictRoute)
+
+_MODELS = {
+    "model_version": "12",
+    "policy_version": "1",
+    "data_until": "2026-02-09T11:00:00+08:00",
+    "releases": [{"version": "12", "champion": True, "metrics": {"auc": 0.71, "ece": 0.018, "crps": 10420.0}}],
+}
+_RULES = {"all": False, "teams": ["T2"]}
+
+
+@router.get("/v1/models", summary="Versions and metrics", responses={**answers(_MODELS), **problems()})
+def models(call: Annotated[Call, needs("models")]) -> Response:
+    """The releases that are known, the one that decides, and how well each did."""
+    return answer(call.service.models())
+
+
+@router.post("/v1/models/reload", summary="Take the promoted release", responses={**answers(_MODELS), **problems(409)})
+def reload_models(call: Annotated[Call, needs("reload_models")]) -> Response:
+    """Load the promoted release beside the old one, check it, and change over without dropping a request."""
+    return answer(call.service.reload_models())
+
+
+@router.get("/v1/rule-mode", summary="Where rules alone decide", responses={**answers(_RULES), **problems()})
+def rule_mode(call: Annotated[Call, needs("rule_mode")]) -> Response:
+    """Whether leads go by hard rules and least load instead of the models: for all, or for some teams."""
+    return answer(call.service.rule_mode())
+
+
+@router.put(
+    "/v1/rule-mode", summary="Switch the models off or on", responses={**answers(_RULES), **problems(404, 413, 415)}
+)
+def set_rule_mode(body: RuleModeRequest, call: Annotated[Call, needs("rule_mode")]) -> Response:
+    """Switch rule mode for a team, or for all; logged."""
+    return answer(call.service.set_rule_mode(on=body.on, team_id=body.team_id, by=call.principal.subject))
+
+
+@router.get("/healthz", summary="Is the process alive", responses=answers({"ok": True}))
+async def healthz() -> Response:
+    """Always 200 while the process answers."""
+    return answer({"ok": True})
+
+
+@router.get(
+    "/readyz",
+    summary="Can it decide",
+    responses={**answers({"ok": True, "reasons": []}), **answers({"ok": False, "reasons": ["…"]}, status=503)},
+)
+def readyz(request: Request) -> Response:
+    """200 once tables, store and a policy are at hand, 503 with the reasons until then."""
+    service: ServiceProtocol = request.app.state.service
+    state = service.ready()
+    is_ready = bool(state.get("ok"))
+    if request.state.principal is None and not _is_local(request):
+        state = {"ok": is_ready}
+    response = answer(state, 200 if is_ready else 503)
+    if not is_ready:
+        response.headers["Retry-After"] = "5"
+    return response
+
+
+@router.get("/metrics", summary="Prometheus metrics", response_class=Response, responses=problems())
+def metrics(request: Request) -> Response:
+    """Decisions by policy, held leads, overrides, model and feature age, latency; for admin or loopback."""
+    if not _is_local(request):
+        require(request.state.principal, "metrics")
+    found: Metrics = request.app.state.metrics
+    return Response(found.render(), media_type=found.content_type)
+
+
+def _is_local(request: Request) -> bool:
+    return is_local_call(request.client.host if request.client else None, request.headers)

@@ -1,0 +1,28 @@
+"""Starting the service: guards, application, background clock, then requests until it is asked to stop."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from serving.core import Core
+from serving.http.app import create_app
+from serving.http.security import check_bind
+from serving.http.server import run
+from serving.session import Session
+
+
+def launch(session: Session, host: str, port: int, say: Callable[[str], object]) -> None:
+    """Serve until SIGTERM or SIGINT. RequestError where the address is public and no key guards it."""
+    core = Core(session)
+    try:
+        has_keys = core.has_keys()
+        check_bind(host, has_keys)
+        say(f"Fairlead on http://{host}:{port}/  (interface at /docs, stop with Ctrl-C)")
+        if not has_keys:
+            say("No API key is set: every caller on this machine has all rights. Add one with: fairlead keys add")
+        if core.model_version is None:
+            say("No promoted release fits these tables: routing by hard rules and least load. Run: fairlead train")
+        core.start_clock()
+        run(create_app(core), host, port)
+    finally:
+        core.close()

@@ -1,0 +1,153 @@
+"""What a driver report says, as frozen values without language: one payload makes both pages and drivers.json.
+
+Money is in major units a month. Signs: a contribution or part above 0 pushes up, towards more money.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from features.moments import iso, month_text
+from models.drivers.attribution import Attribution, RankedDriver
+from models.drivers.decomposition import Decomposition
+from models.drivers.effects import EffectRow
+from models.drivers.suggestions import Suggestion
+
+
+@dataclass(frozen=True)
+class Effectiveness:
+    """Contribution per effective head of the company, a team or a tenure band (`kind`).
+
+    Effective heads count presence: who joined mid-month or was on leave counts in part. None where unknown.
+    """
+
+    kind: str
+    id: str
+    heads: float
+    contribution: float
+    per_head: float | None
+    per_head_last_month: float | None
+    per_head_year_ago: float | None
+
+
+@dataclass(frozen=True)
+class RepPage:
+    """One rep: `gap` against peers of like tenure, up to three suggestions, and his last months' contribution."""
+
+    rep_id: str
+    name: str
+    team_id: str
+    tenure_years: float
+    contribution: float
+    gap: Decomposition | None
+    n_peers: int
+    suggestions: tuple[Suggestion, ...]
+    history: tuple[float, ...] = ()
+
+
+@dataclass(frozen=True)
+class ModelQuality:
+    """Out-of-time error of the explained model beside the baseline's, in money a rep and month."""
+
+    name: str
+    version: str
+    mean_absolute_error: float | None
+    baseline_error: float | None
+    n_tested: int
+    months_tested: int
+
+
+@dataclass(frozen=True)
+class DataNote:
+    """What went in: rows a table, months covered (indices), and what was left out with its reason."""
+
+    rows: tuple[tuple[str, int], ...]
+    first_month: int
+    last_month: int
+    excluded: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True)
+class ReportPayload:
+    """All numbers of one driver report. `as_of` is a moment, `month` a month index; `currency` may be empty."""
+
+    as_of: int
+    month: int
+    zone: str
+    currency: str
+    effectiveness: tuple[Effectiveness, ...]
+    company: Attribution
+    teams: tuple[Attribution, ...]
+    reps: tuple[Attribution, ...]
+    ranking: tuple[RankedDriver, ...]
+    effects: tuple[EffectRow, ...]
+    rep_pages: tuple[RepPage, ...]
+    model: ModelQuality
+    data: DataNote
+    month_change: Decomposition | None = None
+    review_on: str = ""
+    notes: tuple[str, ...] = field(default=())
+
+    def overall(self) -> Effectiveness | None:
+        """The company's effectiveness, if it was given."""
+        return next((one for one in self.effectiveness if one.kind == "company"), None)
+
+
+def drivers_json(payload: ReportPayload) -> dict[str, Any]:
+    """The contract's drivers.json and more: effectiveness, ranking, month_change, rep_details, model, data.
+
+    Plain dicts, lists, text and finite numbers; a number that is not finite is null.
+    """
+    made = {
+        "as_of": iso(payload.as_of, payload.zone),
+        "month": month_text(payload.month),
+        "currency": payload.currency,
+        "company": asdict(payload.company),
+        "teams": [asdict(one) for one in payload.teams],
+        "reps": [asdict(one) for one in payload.reps],
+        "effects": [asdict(row) for row in payload.effects],
+        "effectiveness": [asdict(one) for one in payload.effectiveness],
+        "ranking": [asdict(one) for one in payload.ranking],
+        "month_change": _decomposition(payload.month_change),
+        "rep_details": [_rep_details(page) for page in payload.rep_pages],
+        "model": asdict(payload.model),
+        "data": {
+            "rows": dict(payload.data.rows),
+            "first_month": month_text(payload.data.first_month),
+            "last_month": month_text(payload.data.last_month),
+            "excluded": [{"name": name, "reason": reason} for name, reason in payload.data.excluded],
+        },
+        "notes": list(payload.notes),
+        "statement": "Association, not effect, except under effects. Decides nothing about pay, renewal or dismissal.",
+    }
+    clean: dict[str, Any] = _clean(made)
+    return clean
+
+
+def _decomposition(found: Decomposition | None) -> dict[str, Any] | None:
+    return None if found is None else asdict(found)
+
+
+def _rep_details(page: RepPage) -> dict[str, Any]:
+    # Names are for people on paper; the machine-readable file carries ids only.
+    return {
+        "rep_id": page.rep_id,
+        "team_id": page.team_id,
+        "tenure_years": page.tenure_years,
+        "contribution": page.contribution,
+        "gap": _decomposition(page.gap),
+        "n_peers": page.n_peers,
+        "suggestions": [asdict(one) for one in page.suggestions],
+    }
+
+
+def _clean(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {str(key): _clean(one) for key, one in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_clean(one) for one in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value

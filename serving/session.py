@@ -1,0 +1,183 @@
+"""Opening what a command works on: settings, tables with the events received since, home, store and moment."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from features import moments
+from features.config import Config
+from features.errors import DataError, Fault, RequestError
+from features.rows import parse_rows, upsert
+from features.settings_file import find_config, read_config
+from features.sources import data_fingerprints, load_tables
+from features.tables import Tables
+from serving.home import Home, home_from, store_url
+from serving.store import Store
+
+if TYPE_CHECKING:
+    from serving.core import Core
+
+
+def clock() -> int:
+    """Now, as a moment. The service's only clock; tests pass their own."""
+    return time.time_ns() // 1_000
+
+
+@dataclass
+class Session:
+    """What a command works on. `tables` hold all rows; `as_of` hides what is later.
+
+    `as_of_given` tells a moment asked for from the default, which follows new events while serving.
+    """
+
+    config: Config
+    tables: Tables
+    as_of: int
+    as_of_given: bool
+    home: Home
+    lang: str
+    data: Path | None
+    config_path: Path | None
+    fingerprints: dict[str, str] = field(default_factory=dict)
+
+    def now(self) -> int:
+        """The clock's moment."""
+        return clock()
+
+    def reload(self) -> Tables:
+        """The tables read again from where they came from, without events."""
+        return load_tables(self.data, self.config, self.config_path.parent if self.config_path else None)
+
+    def open_store(self) -> Store:
+        """The store of this installation, made where there is none."""
+        self.home.root.mkdir(parents=True, exist_ok=True)
+        return Store.open(store_url(self.home, self.config.store_url))
+
+    def core(self, dry_run: bool = False) -> Core:
+        """The facade over routing, forecasts, warnings and drivers."""
+        from serving.core import Core
+
+        return Core(self, dry_run=dry_run)
+
+
+def read_settings(
+    data: Path | None, home: Home, explicit: Path | None, lang: str | None
+) -> tuple[Config, Path | None, str]:
+    """Settings, the file they came from if any, and the language; RequestError for one that is not spoken."""
+    path = find_config(data, home.root, explicit)
+    config = read_config(path) if path is not None else Config()
+    chosen = lang or config.general.lang
+    if chosen not in {"en", "zh"}:
+        raise RequestError(f"--lang {chosen!r}: write en or zh")
+    return config, path, chosen
+
+
+def open_session(
+    data: Path | None, home: Path | None, config: Path | None, as_of: str | None = None, lang: str | None = None
+) -> Session:
+    """A session on checked tables. DataError lists every fault; RequestError says what is missing."""
+    place = home_from(home)
+    settings, path, chosen = read_settings(data, place, config, lang)
+    if data is None and not settings.tables:
+        raise RequestError("name the folder of tables with --data DIR, or map them in fairlead.toml")
+    tables = load_tables(data, settings, path.parent if path else None)
+    session = Session(settings, tables, 0, as_of is not None, place, chosen, data, path)
+    session.tables = with_stored_events(tables, session)
+    session.fingerprints = data_fingerprints(data, settings, path.parent if path else None)
+    session.as_of = parse_as_of(as_of, tables.zone) if as_of is not None else session.tables.newest()
+    if session.as_of <= 0:
+        raise RequestError("the tables hold no event, so there is no moment to work at; give one with --as-of")
+    return session
+
+
+def parse_as_of(text: str, zone: str) -> int:
+    """Moment of --as-of; a date means its 00:00."""
+    try:
+        return moments.parse(text, zone)
+    except ValueError as error:
+        raise RequestError(f"--as-of {text!r}: write a date as 2026-06-30 or a time as 2026-06-30T14:00") from error
+
+
+def with_stored_events(tables: Tables, session: Session) -> Tables:
+    """The tables with every event that the service acknowledged; the newest received wins over the folder."""
+    url = store_url(session.home, session.config.store_url)
+    if url.startswith("sqlite:///") and not Path(url.removeprefix("sqlite:///")).exists():
+        return tables
+    with session.open_store() as store:
+        for event in store.events_after(0):
+            tables = apply_event(tables, event.table, event.rows)
+    return tables
+
+
+def apply_event(tables: Tables, table: str, rows: list[dict[str, object]]) -> Tables:
+    """Tables after one acknowledged event; DataError where its rows no longer fit (a parent left the folder)."""
+    parsed = parse_rows(table, rows, tables)
+    if parsed.faults:
+        raise DataError(parsed.faults)
+    return upsert(tables, table, parsed.frame)
+
+
+def open_home(home: Path | None) -> tuple[Home, int]:
+    """The home and now."""
+    return home_from(home), clock()
+
+
+def open_store(home: Path | None, config: Path | None) -> Store:
+    """The store of a home, without tables."""
+    place = home_from(home)
+    settings, _, _ = read_settings(None, place, config, None)
+    place.root.mkdir(parents=True, exist_ok=True)
+    return Store.open(store_url(place, settings.store_url))
+
+
+@dataclass(frozen=True)
+class CheckReport:
+    """Outcome of `fairlead check`: rows a table, faults, and lead columns that will not be used, with why."""
+
+    rows: dict[str, int]
+    faults: tuple[Fault, ...]
+    left_out: tuple[tuple[str, str], ...] = ()
+    newest: str = ""
+
+    def as_dict(self) -> dict[str, object]:
+        """JSON-able form."""
+        return {
+            "ok": not self.faults,
+            "rows": self.rows,
+            "newest": self.newest,
+            "faults": [fault.__dict__ for fault in self.faults],
+            "left_out": [{"column": column, "reason": reason} for column, reason in self.left_out],
+        }
+
+    def as_text(self) -> str:
+        """A paragraph a person reads."""
+        if self.faults:
+            return DataError(self.faults).describe(shown=1000)
+        lines = ["The tables are sound."]
+        lines += [f"  {name:<12} {n:>10,} rows" for name, n in self.rows.items()]
+        lines += [f"  newest event {self.newest}"] if self.newest else []
+        lines += [f"  leads.{column} is left out: {reason}" for column, reason in self.left_out]
+        return "\n".join(lines)
+
+
+def check_tables(data: Path | None, home: Path | None, config: Path | None, lang: str | None) -> CheckReport:
+    """The report on a folder or mapping, without the store's events."""
+    from features.spec import make_spec
+
+    place = home_from(home)
+    settings, path, _ = read_settings(data, place, config, lang)
+    if data is None and not settings.tables:
+        raise RequestError("name the folder of tables with --data DIR, or map them in fairlead.toml")
+    try:
+        tables = load_tables(data, settings, path.parent if path else None)
+    except DataError as error:
+        return CheckReport({}, error.faults)
+    newest = tables.newest()
+    rows = {name: len(frame) for name, frame in tables.frames.items()}
+    if newest <= 0:
+        return CheckReport(rows, ())
+    spec = make_spec(tables, settings, newest)
+    return CheckReport(rows, (), spec.excluded, moments.iso(newest - 1, tables.zone))

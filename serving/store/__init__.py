@@ -1,0 +1,32 @@
+"""What must not be lost: decisions and their places, events, acknowledgements, keys; in one database."""
+
+from serving.store.alerts import AlertState, UnknownWarningError
+from serving.store.chain import FEED_KINDS, LogEntry, Verification
+from serving.store.decisions import Counts, DuplicateDecisionError, Page, StoredDecision
+from serving.store.engine import Reader, Store, Transaction
+from serving.store.events import EventBatch
+from serving.store.keys import ROLES, ApiKey
+from serving.store.schema import StoreVersionError
+from serving.store.session import StoreBusyError, StoreError, StoreUnavailableError
+
+__all__ = [
+    "FEED_KINDS",
+    "ROLES",
+    "AlertState",
+    "ApiKey",
+    "Counts",
+    "DuplicateDecisionError",
+    "EventBatch",
+    "LogEntry",
+    "Page",
+    "Reader",
+    "Store",
+    "StoreBusyError",
+    "StoreError",
+    "StoreUnavailableError",
+    "StoreVersionError",
+    "StoredDecision",
+    "Transaction",
+    "UnknownWarningError",
+    "Verification",
+]

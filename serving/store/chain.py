@@ -1,0 +1,215 @@
+"""The append-only log: every decision, release, override and move, in order, each hashed onto the one before.
+
+The chain is made over salted digests, so a payload can be erased for good while the chain still verifies; an
+erasure is itself logged, and a payload that is missing without one counts as a break.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import secrets
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+from sqlalchemy import func, select
+
+from serving.store import schema
+from serving.store.session import Session, to_object, to_text
+
+GENESIS: Final = "0" * 64
+FEED_KINDS: Final = ("decision", "release", "override", "move")
+_PAGE = 1_000
+
+
+@dataclass(frozen=True)
+class LogEntry:
+    """One row of the log. `at` is the decision clock, `logged_at` the wall clock; `body` is None once erased."""
+
+    seq: int
+    kind: str
+    at: int
+    logged_at: int
+    lead_id: str | None
+    rep_id: str | None
+    body: dict[str, object] | None
+
+
+@dataclass(frozen=True)
+class Verification:
+    """What `verify` found: `ok`, entries read, the last hash, and the first break (0 and "" where none)."""
+
+    ok: bool
+    n_entries: int
+    head: str
+    broken_at: int = 0
+    reason: str = ""
+
+
+@dataclass
+class _Head:
+    """Last sequence number and hash, read once a transaction."""
+
+    seq: int = -1
+    hash: str = GENESIS
+
+
+def payload_digest(salt: str, lead_id: str | None, rep_id: str | None, body: str) -> str:
+    """SHA-256 hex of a salted payload. `salt` is 16 random bytes in hex, so that short payloads cannot be guessed."""
+    parts = json.dumps([salt, lead_id, rep_id, body], ensure_ascii=True)
+    return hashlib.sha256(parts.encode()).hexdigest()
+
+
+def link(previous: str, seq: int, kind: str, at: int, logged_at: int, digest: str) -> str:
+    """SHA-256 hex that binds an entry to the one before it."""
+    return hashlib.sha256(f"{previous}|{seq}|{kind}|{at}|{logged_at}|{digest}".encode()).hexdigest()
+
+
+@dataclass
+class LogReader(Session):
+    """Reads the log."""
+
+    def head(self) -> tuple[int, str]:
+        """Sequence number and hash of the last entry; (0, 64 zeros) for an empty log."""
+        row = self.connection.execute(
+            select(schema.log.c.seq, schema.log.c.hash).order_by(schema.log.c.seq.desc()).limit(1)
+        ).first()
+        return (row.seq, row.hash) if row else (0, GENESIS)
+
+    def log_after(self, after: int = 0, limit: int = _PAGE, kinds: Sequence[str] = FEED_KINDS) -> list[LogEntry]:
+        """At most `limit` entries of `kinds` with a sequence number above `after`, in order."""
+        table, payload = schema.log, schema.payloads
+        query = (
+            select(table, payload.c.lead_id, payload.c.rep_id, payload.c.body)
+            .select_from(table.outerjoin(payload, table.c.seq == payload.c.seq))
+            .where(table.c.seq > after, table.c.kind.in_(kinds))
+            .order_by(table.c.seq)
+            .limit(limit)
+        )
+        return [_entry(row) for row in self.connection.execute(query)]
+
+    def history(self, lead_id: str) -> list[LogEntry]:
+        """All entries about one lead, oldest first."""
+        table, payload = schema.log, schema.payloads
+        query = (
+            select(table, payload.c.lead_id, payload.c.rep_id, payload.c.body)
+            .select_from(payload.join(table, table.c.seq == payload.c.seq))
+            .where(payload.c.lead_id == lead_id)
+            .order_by(table.c.seq)
+        )
+        return [_entry(row) for row in self.connection.execute(query)]
+
+    def verify(self) -> Verification:
+        """Walks the whole chain and names the first break.
+
+        Finds changed, missing, reordered and inserted entries, changed payloads, payloads removed without a logged
+        erasure, and a tail cut off while decisions still point to it. Keep the `head` elsewhere to find a tail that
+        was cut off together with its decisions.
+        """
+        previous, expected, erased = GENESIS, 1, self._erased()
+        for row in self._chain():
+            reason = _fault(row, expected, previous, erased)
+            if reason:
+                return Verification(False, expected - 1, previous, expected, reason)
+            previous, expected = row.hash, expected + 1
+        newest = self.connection.execute(select(func.max(schema.decisions.c.last_seq))).scalar() or 0
+        if newest >= expected:
+            return Verification(False, expected - 1, previous, expected, "entries are missing at the end")
+        return Verification(True, expected - 1, previous)
+
+    def _chain(self) -> Iterator[_Row]:
+        table, payload = schema.log, schema.payloads
+        joined = table.outerjoin(payload, table.c.seq == payload.c.seq)
+        query = select(table, payload.c.lead_id, payload.c.rep_id, payload.c.salt, payload.c.body).select_from(joined)
+        after: int | None = None
+        while True:
+            page = query if after is None else query.where(table.c.seq > after)
+            rows = self.connection.execute(page.order_by(table.c.seq).limit(_PAGE)).all()
+            for row in rows:
+                yield _Row(*row)
+            if len(rows) < _PAGE:
+                return
+            after = int(rows[-1].seq)
+
+    def _erased(self) -> set[int]:
+        erased: set[int] = set()
+        for body in self.connection.execute(
+            select(schema.payloads.c.body)
+            .select_from(schema.log.join(schema.payloads, schema.log.c.seq == schema.payloads.c.seq))
+            .where(schema.log.c.kind == "erasure")
+        ).scalars():
+            listed = to_object(body).get("seqs")
+            erased.update(listed if isinstance(listed, list) else ())
+        return erased
+
+
+@dataclass
+class LogWriter(LogReader):
+    """Appends to the log, inside an exclusive transaction only."""
+
+    _head: _Head = field(default_factory=_Head)
+
+    def append(self, kind: str, at: int, lead_id: str | None, rep_id: str | None, body: object) -> int:
+        """Sequence number of the new entry: one more than the last, without gaps."""
+        if self._head.seq < 0:
+            self._head.seq, self._head.hash = self.head()
+        seq, previous, logged_at = self._head.seq + 1, self._head.hash, self.clock()
+        salt, text = secrets.token_hex(16), to_text(body)
+        digest = payload_digest(salt, lead_id, rep_id, text)
+        entry = link(previous, seq, kind, at, logged_at, digest)
+        self.connection.execute(
+            schema.log.insert().values(
+                seq=seq, kind=kind, at=at, logged_at=logged_at, digest=digest, previous=previous, hash=entry
+            )
+        )
+        self.connection.execute(
+            schema.payloads.insert().values(seq=seq, lead_id=lead_id, rep_id=rep_id, salt=salt, body=text)
+        )
+        self._head.seq, self._head.hash = seq, entry
+        return seq
+
+
+@dataclass(frozen=True)
+class _Row:
+    """A log row joined with its payload, in the order of the query's columns."""
+
+    seq: int
+    kind: str
+    at: int
+    logged_at: int
+    digest: str
+    previous: str
+    hash: str
+    lead_id: str | None
+    rep_id: str | None
+    salt: str | None
+    body: str | None
+
+
+def _fault(row: _Row, expected: int, previous: str, erased: set[int]) -> str:
+    if row.seq != expected:
+        return f"entry {expected} is missing; the next is {row.seq}"
+    if row.previous != previous:
+        return "the entry does not follow the one before it"
+    if link(previous, row.seq, row.kind, row.at, row.logged_at, row.digest) != row.hash:
+        return "the entry was changed"
+    if row.body is None or row.salt is None:
+        return "" if row.seq in erased else "the payload is gone without a logged erasure"
+    if payload_digest(row.salt, row.lead_id, row.rep_id, row.body) != row.digest:
+        return "the payload was changed"
+    return ""
+
+
+def _entry(row: object) -> LogEntry:
+    values = row._mapping  # type: ignore[attr-defined]  # noqa: SLF001  # SQLAlchemy's public name
+    body = values["body"]
+    return LogEntry(
+        seq=values["seq"],
+        kind=values["kind"],
+        at=values["at"],
+        logged_at=values["logged_at"],
+        lead_id=values["lead_id"],
+        rep_id=values["rep_id"],
+        body=None if body is None else to_object(body),
+    )

@@ -1,0 +1,344 @@
+"""Decisions, the places they take, and what became of them: releases, overrides, moves, erasure.
+
+The machine's choice (`rep_id`, `record`, `answers`) is written once; who has the lead now is `owner_rep_id`.
+A place is (ISO week, rep, lead): a rep's used places of a week are its distinct leads.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from sqlalchemy import Row, Select, delete, func, select, update
+
+from features.errors import UnknownLeadError
+from serving.store import schema
+from serving.store.chain import LogWriter
+from serving.store.session import Json, Session, StoreError, to_object, to_rows, to_text
+
+# SQLite takes 32,766 bound values in a statement; a team is far smaller, a whole desk of ids may not be.
+_IN_LIMIT = 10_000
+
+
+class DuplicateDecisionError(StoreError):
+    """The lead was decided already; ask `decision(lead_id)` inside the transaction first."""
+
+
+@dataclass(frozen=True)
+class StoredDecision:
+    """A lead's decision as the store has it.
+
+    `seq` orders lists and never changes; `last_seq` is the newest log entry about the lead. `status` is as it stands
+    now (`assigned` or `held`), `rep_id` the machine's choice (None while held, or where a person took a held lead),
+    `owner_rep_id` who has the lead now, since `owned_at`. `record` is the canonical decision, `answers` the bytes
+    first given by language (empty where the caller renders from the record).
+    """
+
+    lead_id: str
+    seq: int
+    last_seq: int
+    decided_at: int
+    week: str
+    status: str
+    policy: str
+    rep_id: str | None
+    owner_rep_id: str | None
+    owned_at: int | None
+    overridden: bool
+    record: dict[str, object]
+    lead: dict[str, object]
+    answers: dict[str, bytes] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Page:
+    """Some decisions, and the cursor of the next page (None at the end)."""
+
+    items: tuple[StoredDecision, ...]
+    next_cursor: int | None
+
+
+@dataclass(frozen=True)
+class Counts:
+    """Totals for metrics: decisions by policy, leads held now, overrides, event batches and their rows."""
+
+    by_policy: dict[str, int]
+    held: int
+    overrides: int
+    event_batches: int
+    event_rows: int
+
+
+@dataclass
+class DecisionReader(Session):
+    """Reads decisions and places."""
+
+    def decision(self, lead_id: str) -> StoredDecision | None:
+        """The lead's decision, or None."""
+        row = self.connection.execute(select(schema.decisions).where(schema.decisions.c.lead_id == lead_id)).first()
+        return None if row is None else _decision(row)
+
+    def decided(self, lead_ids: Sequence[str]) -> dict[str, StoredDecision]:
+        """The decisions of those of `lead_ids` that have one."""
+        found: dict[str, StoredDecision] = {}
+        for start in range(0, len(lead_ids), _IN_LIMIT):
+            part = lead_ids[start : start + _IN_LIMIT]
+            query = select(schema.decisions).where(schema.decisions.c.lead_id.in_(part))
+            found.update({row.lead_id: _decision(row) for row in self.connection.execute(query)})
+        return found
+
+    def decisions(
+        self,
+        *,
+        status: str | None = None,
+        rep_id: str | None = None,
+        rep_ids: Collection[str] | None = None,
+        since: int | None = None,
+        cursor: int | None = None,
+        limit: int = 100,
+        newest_first: bool = False,
+    ) -> Page:
+        """Decisions in the order of their first log entry, which no later row can change.
+
+        `rep_id` and `rep_ids` match the owner as of now; `since` is the earliest decided_at, included; `cursor` comes
+        from the page before.
+        """
+        table = schema.decisions.c
+        query = select(schema.decisions)
+        if status is not None:
+            query = query.where(table.status == status)
+        if rep_id is not None:
+            query = query.where(table.owner_rep_id == rep_id)
+        if rep_ids is not None:
+            query = query.where(table.owner_rep_id.in_(sorted(rep_ids)))
+        if since is not None:
+            query = query.where(table.decided_at >= since)
+        if cursor is not None:
+            query = query.where(table.seq < cursor if newest_first else table.seq > cursor)
+        query = query.order_by(table.seq.desc() if newest_first else table.seq)
+        return self._page(query, limit)
+
+    def _page(self, query: Select[tuple[object, ...]], limit: int) -> Page:
+        rows = self.connection.execute(query.limit(limit + 1)).all()
+        items = tuple(_decision(row) for row in rows[:limit])
+        return Page(items, items[-1].seq if len(rows) > limit else None)
+
+    def held(self) -> list[StoredDecision]:
+        """Leads that wait, the longest waiting first."""
+        table = schema.decisions
+        query = select(table).where(table.c.status == "held").order_by(table.c.decided_at, table.c.seq)
+        return [_decision(row) for row in self.connection.execute(query)]
+
+    def placements(self, week: str) -> set[tuple[str, str]]:
+        """(rep_id, lead_id) of every place taken in an ISO week (`2026-W07`) by decisions and overrides.
+
+        Unite them with the week's assignments in the tables before counting: a lead in both takes one place.
+        """
+        table = schema.placements
+        rows = self.connection.execute(select(table.c.rep_id, table.c.lead_id).where(table.c.week == week))
+        return {(row.rep_id, row.lead_id) for row in rows}
+
+    def used_places(self, week: str) -> dict[str, int]:
+        """Distinct leads by rep_id placed in an ISO week by decisions and overrides."""
+        table = schema.placements
+        query = select(table.c.rep_id, func.count()).where(table.c.week == week).group_by(table.c.rep_id)
+        return {row[0]: row[1] for row in self.connection.execute(query)}
+
+    def counts(self) -> Counts:
+        """Totals over the whole store."""
+        table = schema.decisions.c
+        by_policy = select(table.policy, func.count()).where(table.status == "assigned").group_by(table.policy)
+        held = select(func.count()).where(table.status == "held")
+        overrides = select(func.count()).where(schema.log.c.kind == "override")
+        batches = select(func.count(), func.coalesce(func.sum(schema.events.c.n_rows), 0))
+        n_batches, n_rows = self.connection.execute(batches).one()
+        return Counts(
+            by_policy={row[0]: row[1] for row in self.connection.execute(by_policy)},
+            held=self.connection.execute(held).scalar_one(),
+            overrides=self.connection.execute(overrides).scalar_one(),
+            event_batches=n_batches,
+            event_rows=int(n_rows),
+        )
+
+
+@dataclass
+class DecisionWriter(LogWriter, DecisionReader):
+    """Writes decisions, inside an exclusive transaction only."""
+
+    def put_decision(
+        self,
+        lead_id: str,
+        *,
+        decided_at: int,
+        status: str,
+        rep_id: str | None,
+        week: str,
+        record: Json,
+        lead: Json,
+        policy: str = "",
+        answers: Mapping[str, bytes] | None = None,
+    ) -> StoredDecision:
+        """The decision as stored; takes the rep's place of `week` where it is assigned.
+
+        `policy` is the record's own unless given. DuplicateDecisionError where the lead has a decision.
+        """
+        _check_status(status, rep_id)
+        if self.decision(lead_id) is not None:
+            raise DuplicateDecisionError(f"lead {lead_id!r} is decided already")
+        seq = self.append("decision", decided_at, lead_id, rep_id, record)
+        stored = StoredDecision(
+            lead_id=lead_id,
+            seq=seq,
+            last_seq=seq,
+            decided_at=decided_at,
+            week=week,
+            status=status,
+            policy=policy or str(record.get("policy", "")),
+            rep_id=rep_id,
+            owner_rep_id=rep_id,
+            owned_at=None if rep_id is None else decided_at,
+            overridden=False,
+            record=dict(record),
+            lead=dict(lead),
+            answers=dict(answers or {}),
+        )
+        self.connection.execute(schema.decisions.insert().values(**_columns(stored)))
+        if rep_id is not None:
+            self._take(week, rep_id, lead_id, seq)
+        return stored
+
+    def release_held(
+        self,
+        lead_id: str,
+        *,
+        decided_at: int,
+        rep_id: str,
+        week: str,
+        record: Json,
+        policy: str = "",
+        answers: Mapping[str, bytes] | None = None,
+    ) -> StoredDecision:
+        """The held lead's decision, now assigned; takes a place in the week of its own `decided_at`."""
+        held = self._known(lead_id)
+        if held.status != "held":
+            raise StoreError(f"lead {lead_id!r} is {held.status}; only a held lead can be released")
+        seq = self.append("release", decided_at, lead_id, rep_id, record)
+        self._change(
+            lead_id,
+            last_seq=seq,
+            decided_at=decided_at,
+            week=week,
+            status="assigned",
+            policy=policy or str(record.get("policy", "")),
+            rep_id=rep_id,
+            owner_rep_id=rep_id,
+            owned_at=decided_at,
+            record=to_text(record),
+            answers=_answers_text(answers or {}),
+        )
+        self._take(week, rep_id, lead_id, seq)
+        return self._known(lead_id)
+
+    def override(
+        self, lead_id: str, *, rep_id: str, at: int, week: str, by: str, reason: str, forced: bool = False
+    ) -> StoredDecision:
+        """The decision with its new owner: the first owner's place is freed, the machine's choice stays on record.
+
+        Capacity is the caller's to check, inside the same transaction. `forced` is logged.
+        """
+        before = self._known(lead_id)
+        body = {"from_rep_id": before.owner_rep_id, "rep_id": rep_id, "by": by, "reason": reason, "forced": forced}
+        seq = self.append("override", at, lead_id, rep_id, body)
+        if before.owner_rep_id is not None:
+            self._free(before.owner_rep_id, lead_id)
+        self._change(lead_id, last_seq=seq, status="assigned", owner_rep_id=rep_id, owned_at=at, overridden=True)
+        self._take(week, rep_id, lead_id, seq)
+        return self._known(lead_id)
+
+    def move(self, lead_id: str, *, rep_id: str, at: int, by: str) -> StoredDecision:
+        """The decision with its new owner after a hand-over in the tables (an `assignments` event).
+
+        No place is taken or freed here: the hand-over stands in the tables and counts from there, and the first rep
+        was handed the lead that week too.
+        """
+        before = self._known(lead_id)
+        body = {"from_rep_id": before.owner_rep_id, "rep_id": rep_id, "by": by}
+        seq = self.append("move", at, lead_id, rep_id, body)
+        self._change(lead_id, last_seq=seq, status="assigned", owner_rep_id=rep_id, owned_at=at)
+        return self._known(lead_id)
+
+    def erase_lead(self, lead_id: str, *, at: int, by: str) -> int:
+        """Number of log payloads erased: all that the store says about a lead, in decisions, log and events.
+
+        Places taken stay counted under a name that leads nowhere. The chain still verifies.
+        """
+        self._known(lead_id)
+        payload = schema.payloads
+        seqs = list(
+            self.connection.execute(
+                select(payload.c.seq).where(payload.c.lead_id == lead_id).order_by(payload.c.seq)
+            ).scalars()
+        )
+        self.connection.execute(delete(payload).where(payload.c.lead_id == lead_id))
+        self.connection.execute(delete(schema.decisions).where(schema.decisions.c.lead_id == lead_id))
+        erasure = self.append("erasure", at, None, None, {"seqs": seqs, "by": by})
+        self.connection.execute(
+            update(schema.placements).where(schema.placements.c.lead_id == lead_id).values(lead_id=f"erased:{erasure}")
+        )
+        self._erase_events(lead_id)
+        return len(seqs)
+
+    def _erase_events(self, lead_id: str) -> None:
+        table = schema.events
+        found = self.connection.execute(
+            select(table.c.seq, table.c.rows).where(table.c.rows.contains(to_text(lead_id), autoescape=True))
+        ).all()
+        for seq, text in found:
+            kept = [row for row in to_rows(text) if row.get("lead_id") != lead_id]
+            self.connection.execute(update(table).where(table.c.seq == seq).values(rows=to_text(kept)))
+
+    def _known(self, lead_id: str) -> StoredDecision:
+        found = self.decision(lead_id)
+        if found is None:
+            raise UnknownLeadError(f"no decision about lead {lead_id!r} is on record")
+        return found
+
+    def _change(self, lead_id: str, **values: object) -> None:
+        table = schema.decisions
+        self.connection.execute(update(table).where(table.c.lead_id == lead_id).values(**values))
+
+    def _take(self, week: str, rep_id: str, lead_id: str, seq: int) -> None:
+        table = schema.placements
+        mine = (table.c.week == week) & (table.c.rep_id == rep_id) & (table.c.lead_id == lead_id)
+        if self.connection.execute(select(table.c.seq).where(mine)).first() is None:
+            self.connection.execute(table.insert().values(week=week, rep_id=rep_id, lead_id=lead_id, seq=seq))
+
+    def _free(self, rep_id: str, lead_id: str) -> None:
+        table = schema.placements
+        self.connection.execute(delete(table).where(table.c.rep_id == rep_id, table.c.lead_id == lead_id))
+
+
+def _check_status(status: str, rep_id: str | None) -> None:
+    if status not in {"assigned", "held"}:
+        raise StoreError(f"status {status!r} is neither assigned nor held")
+    if (status == "assigned") != (rep_id is not None):
+        raise StoreError("an assigned decision names its rep, a held one none")
+
+
+def _columns(stored: StoredDecision) -> dict[str, object]:
+    values = dict(vars(stored))
+    values["record"], values["lead"] = to_text(stored.record), to_text(stored.lead)
+    values["answers"] = _answers_text(stored.answers)
+    return values
+
+
+def _answers_text(answers: Mapping[str, bytes]) -> str:
+    return to_text({lang: body.decode("utf-8") for lang, body in answers.items()})
+
+
+def _decision(row: Row[tuple[object, ...]]) -> StoredDecision:
+    values = dict(row._mapping)  # noqa: SLF001  # SQLAlchemy's public name
+    values["record"], values["lead"] = to_object(values["record"]), to_object(values["lead"])
+    values["answers"] = {lang: str(text).encode() for lang, text in to_object(values["answers"]).items()}
+    values["overridden"] = bool(values["overridden"])
+    return StoredDecision(**values)

@@ -1,0 +1,235 @@
+"""The store: one database, many readers, one writer at a time.
+
+SQLite runs in WAL mode with synchronous=FULL, so a commit that returned survives `kill -9` and power loss; writers
+begin with BEGIN IMMEDIATE. PostgreSQL writers take one advisory lock that ends with their transaction. Either way what
+a writer reads cannot change before it commits, which is what capacity and idempotency rest on.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from sqlalchemy import Connection, Engine, create_engine, event, make_url, text
+from sqlalchemy.engine import URL
+from sqlalchemy.exc import ArgumentError, DBAPIError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
+
+from serving.store import schema
+from serving.store.alerts import AlertReader, AlertWriter
+from serving.store.chain import LogReader
+from serving.store.decisions import DecisionReader, DecisionWriter
+from serving.store.events import EventReader, EventWriter
+from serving.store.keys import ApiKey, KeyReader, KeyWriter
+from serving.store.session import Clock, StoreBusyError, StoreError, StoreUnavailableError
+
+_WAIT_SECONDS: Final = 30.0
+_ADVISORY_KEY: Final = 0x6661_6972_6C65_6164  # "fairlead"
+_BUSY_CODES: Final = ("55P03", "57014", "40001", "40P01")  # lock and statement timeouts, serialisation, deadlock
+
+
+@dataclass
+class Reader(LogReader, AlertReader, EventReader, KeyReader, DecisionReader):
+    """One consistent view of the store: everything read through it is as of the same moment."""
+
+
+@dataclass
+class Transaction(AlertWriter, EventWriter, KeyWriter, DecisionWriter, Reader):
+    """The exclusive writer: commits when the block ends, leaves nothing behind when it raises."""
+
+
+class Store:
+    """Decisions, events, acknowledgements and keys in SQLite or PostgreSQL.
+
+    Threads may share one store. `clock` gives the wall time in microseconds UTC.
+    """
+
+    def __init__(self, where: Path | str, *, clock: Clock | None = None, wait_seconds: float = _WAIT_SECONDS) -> None:
+        self.url = store_url(where)
+        self._clock = clock or _wall_clock
+        self._wait_seconds = wait_seconds
+        self._writer = threading.Lock()
+        self._writing = threading.local()
+        self._engine = _engine(self.url, wait_seconds)
+        self._write_engine = self._engine.execution_options(fairlead_writer=True)
+        try:
+            self._migrate()
+        except BaseException:
+            self._engine.dispose()
+            raise
+
+    @classmethod
+    def open(cls, url: str | Path, *, clock: Clock | None = None, wait_seconds: float = _WAIT_SECONDS) -> Store:
+        """The store at a path, a `sqlite:///` or a `postgresql://` URL; created where there is none."""
+        return cls(url, clock=clock, wait_seconds=wait_seconds)
+
+    @property
+    def dialect(self) -> str:
+        """`sqlite` or `postgresql`."""
+        return self._engine.dialect.name
+
+    def close(self) -> None:
+        """Close all connections; SQLite folds its write-ahead log into the file."""
+        self._engine.dispose()
+
+    def __enter__(self) -> Store:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    @contextmanager
+    def read(self) -> Iterator[Reader]:
+        """A consistent view; writers are not kept waiting."""
+        with _translated(), self._engine.connect() as connection, connection.begin():
+            yield Reader(connection, self._clock)
+
+    @contextmanager
+    def transaction(self) -> Iterator[Transaction]:
+        """The exclusive writer, over all threads and processes; committed and durable once the block has ended.
+
+        StoreBusyError after `wait_seconds` of waiting; RuntimeError when one thread opens a second inside the first.
+        """
+        if getattr(self._writing, "now", False):
+            raise RuntimeError("a store transaction is open in this thread already; pass it on instead")
+        # Threads queue here: SQLite's own waiting sleeps in steps and lets late comers overtake.
+        if not self._writer.acquire(timeout=self._wait_seconds):
+            raise StoreBusyError(f"the store was busy for {self._wait_seconds:g} seconds; try again")
+        self._writing.now = True
+        try:
+            with _translated(), self._write_engine.connect() as connection, connection.begin():
+                yield Transaction(connection, self._clock)
+        finally:
+            self._writing.now = False
+            self._writer.release()
+
+    def find_key(self, key: str) -> ApiKey | None:
+        """The key that `key` is, unless revoked or unknown."""
+        with self.read() as view:
+            return view.find_key(key)
+
+    def has_keys(self) -> bool:
+        """Whether a key was ever made."""
+        with self.read() as view:
+            return view.has_keys()
+
+    def _migrate(self) -> None:
+        with _translated(), self._engine.connect() as connection, connection.begin():
+            current = schema.found_version(connection) == schema.VERSION
+        if not current:
+            with self.transaction() as tx:
+                schema.migrate(tx.connection, self._clock())
+
+
+def store_url(where: Path | str) -> URL:
+    """SQLAlchemy URL of a path, `sqlite:///...`, `postgres://...` or `postgresql://...` (read with psycopg)."""
+    if isinstance(where, Path) or "://" not in where:
+        return URL.create("sqlite", database=str(Path(where).absolute()))
+    try:
+        url = make_url(where.replace("postgres://", "postgresql://", 1) if where.startswith("postgres://") else where)
+    except ArgumentError:
+        raise StoreError("the store's URL cannot be read; write sqlite:///PATH or postgresql://...") from None
+    if url.drivername == "postgresql":
+        return url.set(drivername="postgresql+psycopg")
+    if url.drivername == "postgresql+psycopg":
+        return url
+    if url.get_backend_name() == "sqlite":
+        if not url.database or url.database == ":memory:":
+            raise StoreError("the store must outlive the process; write sqlite:///PATH")
+        return URL.create("sqlite", database=str(Path(url.database).absolute()))
+    raise StoreError(f"the store cannot be kept in {url.get_backend_name()}; use SQLite or PostgreSQL")
+
+
+def _wall_clock() -> int:
+    return time.time_ns() // 1_000
+
+
+def _engine(url: URL, wait_seconds: float) -> Engine:
+    if url.get_backend_name() == "sqlite":
+        return _sqlite(url, wait_seconds)
+    wait = int(wait_seconds * 1_000)
+    asked = url.query.get("options", ())  # the URL's own (a search_path, say) must survive ours
+    given = asked if isinstance(asked, str) else " ".join(asked)
+    options = f"{given} -c lock_timeout={wait} -c synchronous_commit=on".strip()
+    engine = create_engine(
+        url, connect_args={"options": options, "connect_timeout": 10}, pool_pre_ping=True, pool_size=10, max_overflow=20
+    )
+
+    @event.listens_for(engine, "begin")
+    def take_turn(connection: Connection) -> None:
+        if connection.get_execution_options().get("fairlead_writer"):
+            connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _ADVISORY_KEY})
+        else:
+            connection.exec_driver_sql("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
+
+    return engine
+
+
+def _sqlite(url: URL, wait_seconds: float) -> Engine:
+    assert url.database is not None
+    try:
+        Path(url.database).parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise StoreUnavailableError(f"the store's folder cannot be made: {error}") from error
+    engine = create_engine(url, connect_args={"timeout": wait_seconds}, pool_size=10, max_overflow=20)
+
+    @event.listens_for(engine, "connect")
+    def prepare(connection: sqlite3.Connection, _: object) -> None:
+        connection.isolation_level = None  # transactions begin where we say, not where the driver guesses
+        _wal(connection, wait_seconds)
+        connection.execute("PRAGMA synchronous=FULL")
+        connection.execute("PRAGMA foreign_keys=ON")
+
+    @event.listens_for(engine, "begin")
+    def begin(connection: Connection) -> None:
+        writer = connection.get_execution_options().get("fairlead_writer")
+        connection.exec_driver_sql("BEGIN IMMEDIATE" if writer else "BEGIN")
+
+    return engine
+
+
+def _wal(connection: sqlite3.Connection, wait_seconds: float) -> None:
+    # Turning WAL on does not wait for other openers as statements do.
+    deadline = time.monotonic() + wait_seconds
+    while True:
+        try:
+            mode = connection.execute("PRAGMA journal_mode=WAL").fetchone()[0]
+        except sqlite3.OperationalError as error:
+            if "locked" not in str(error) or time.monotonic() > deadline:
+                raise
+            time.sleep(0.01)
+            continue
+        if mode != "wal":
+            raise StoreUnavailableError("the store's file system cannot share memory between processes (WAL)")
+        return
+
+
+@contextmanager
+def _translated() -> Iterator[None]:
+    """Database errors by what a caller can do about them."""
+    try:
+        yield
+    except PoolTimeoutError as error:
+        raise StoreBusyError("all connections to the store are in use; try again") from error
+    except OperationalError as error:
+        if _is_busy(error):
+            raise StoreBusyError("the store is busy; try again") from error
+        raise StoreUnavailableError(f"the store cannot be used: {_first_line(error)}") from error
+    except DBAPIError as error:
+        raise StoreUnavailableError(f"the store refused a statement: {_first_line(error)}") from error
+
+
+def _is_busy(error: DBAPIError) -> bool:
+    if isinstance(error.orig, sqlite3.OperationalError):
+        return error.orig.sqlite_errorname.startswith(("SQLITE_BUSY", "SQLITE_LOCKED"))
+    return getattr(error.orig, "sqlstate", None) in _BUSY_CODES
+
+
+def _first_line(error: DBAPIError) -> str:
+    return str(error.orig).strip().split("\n")[0]

@@ -1,0 +1,165 @@
+"""The tables of the store, and how an older store becomes a current one.
+
+The log is append-only: `log` holds the chain of digests, `payloads` what was said, which alone can be erased.
+Times are int64 microseconds UTC; JSON is text, so that SQLite and PostgreSQL keep the same bytes.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    Connection,
+    ForeignKey,
+    Index,
+    Integer,
+    MetaData,
+    String,
+    Table,
+    Text,
+    func,
+    inspect,
+    select,
+)
+
+from features.errors import FairleadError
+
+VERSION: Final = 1
+
+# SQLite makes only INTEGER PRIMARY KEY the row's own id; BIGINT would cost a second tree.
+_BIG = BigInteger().with_variant(Integer(), "sqlite")
+
+METADATA: Final = MetaData()
+
+schema_version = Table(
+    "schema_version",
+    METADATA,
+    Column("version", Integer, primary_key=True, autoincrement=False),
+    Column("applied_at", _BIG, nullable=False),
+)
+
+log = Table(
+    "log",
+    METADATA,
+    Column("seq", _BIG, primary_key=True, autoincrement=False),
+    Column("kind", String(20), nullable=False),
+    Column("at", _BIG, nullable=False),
+    Column("logged_at", _BIG, nullable=False),
+    Column("digest", String(64), nullable=False),
+    Column("previous", String(64), nullable=False),
+    Column("hash", String(64), nullable=False),
+)
+
+payloads = Table(
+    "payloads",
+    METADATA,
+    Column("seq", _BIG, ForeignKey("log.seq"), primary_key=True, autoincrement=False),
+    Column("lead_id", Text),
+    Column("rep_id", Text),
+    Column("salt", String(32), nullable=False),
+    Column("body", Text, nullable=False),
+    Index("payloads_by_lead", "lead_id", "seq"),
+)
+
+decisions = Table(
+    "decisions",
+    METADATA,
+    Column("lead_id", Text, primary_key=True),
+    Column("seq", _BIG, nullable=False, unique=True),
+    Column("last_seq", _BIG, nullable=False),
+    Column("decided_at", _BIG, nullable=False),
+    Column("week", String(8), nullable=False),
+    Column("status", String(8), nullable=False),
+    Column("policy", String(40), nullable=False),
+    Column("rep_id", Text),
+    Column("owner_rep_id", Text),
+    Column("owned_at", _BIG),
+    Column("overridden", Boolean, nullable=False),
+    Column("record", Text, nullable=False),
+    Column("lead", Text, nullable=False),
+    Column("answers", Text, nullable=False),
+    Index("decisions_by_status", "status", "decided_at"),
+    Index("decisions_by_owner", "owner_rep_id", "seq"),
+)
+
+placements = Table(
+    "placements",
+    METADATA,
+    Column("week", String(8), primary_key=True),
+    Column("rep_id", Text, primary_key=True),
+    Column("lead_id", Text, primary_key=True),
+    Column("seq", _BIG, nullable=False),
+    Index("placements_by_lead", "lead_id"),
+)
+
+events = Table(
+    "events",
+    METADATA,
+    Column("seq", _BIG, primary_key=True, autoincrement=False),
+    Column("table_name", String(40), nullable=False),
+    Column("n_rows", Integer, nullable=False),
+    Column("rows", Text, nullable=False),
+    Column("received_at", _BIG, nullable=False),
+    Column("received_from", Text, nullable=False),
+)
+
+alerts = Table(
+    "alerts",
+    METADATA,
+    Column("warning_id", Text, primary_key=True),
+    Column("status", String(12), nullable=False),
+    Column("opened_at", _BIG, nullable=False),
+    Column("acknowledged_at", _BIG),
+    Column("acknowledged_by", Text, nullable=False),
+    Column("note", Text, nullable=False),
+    Column("resolved_at", _BIG),
+    Index("alerts_by_status", "status"),
+)
+
+api_keys = Table(
+    "api_keys",
+    METADATA,
+    Column("key_id", String(16), primary_key=True),
+    Column("salt", String(32), nullable=False),
+    Column("hash", String(64), nullable=False),
+    Column("role", String(20), nullable=False),
+    Column("subject", Text, nullable=False),
+    Column("created_at", _BIG, nullable=False),
+    Column("revoked_at", _BIG),
+)
+
+settings = Table(
+    "settings",
+    METADATA,
+    Column("name", Text, primary_key=True),
+    Column("value", Text, nullable=False),
+    Column("changed_at", _BIG, nullable=False),
+    Column("changed_by", Text, nullable=False),
+)
+
+
+class StoreVersionError(FairleadError):
+    """The store was written by a newer Fairlead."""
+
+
+def found_version(connection: Connection) -> int:
+    """Version of the store behind `connection`; 0 where there is none yet."""
+    if not inspect(connection).has_table(schema_version.name):
+        return 0
+    return connection.execute(select(func.max(schema_version.c.version))).scalar() or 0
+
+
+def migrate(connection: Connection, now: int) -> None:
+    """Bring the store to `VERSION`; called inside an exclusive transaction, so two openers cannot meet in it."""
+    found = found_version(connection)
+    if found > VERSION:
+        raise StoreVersionError(
+            f"the store has schema version {found}, this Fairlead knows {VERSION}; install the newer Fairlead"
+        )
+    if found == VERSION:
+        return
+    METADATA.create_all(connection)
+    connection.execute(schema_version.insert().values(version=VERSION, applied_at=now))

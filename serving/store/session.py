@@ -1,0 +1,55 @@
+"""What every part of the store needs of an open connection: the connection itself, the clock, JSON of one form."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+from sqlalchemy import Connection
+
+from features.errors import FairleadError
+
+Clock = Callable[[], int]
+Json = Mapping[str, object]
+
+
+class StoreError(FairleadError):
+    """The store cannot do what was asked."""
+
+
+class StoreBusyError(StoreError):
+    """Other writers held the store for too long; the same call may be tried again."""
+
+
+class StoreUnavailableError(StoreError):
+    """The database cannot be reached, read or written (gone, full, read-only, damaged)."""
+
+
+@dataclass
+class Session:
+    """An open connection and the wall clock (int64 microseconds UTC)."""
+
+    connection: Connection
+    clock: Clock
+
+
+def to_text(value: object) -> str:
+    """Compact JSON in the order given; ValueError on NaN and infinities, which JSON has no word for."""
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+
+
+def to_object(text: str) -> dict[str, object]:
+    """The JSON object of `text`, keys in the order written, floats exact."""
+    value = json.loads(text)
+    if not isinstance(value, dict):
+        raise StoreError("the store holds JSON that is no object where it should be one")
+    return value
+
+
+def to_rows(text: str) -> list[dict[str, object]]:
+    """The JSON array of objects of `text`."""
+    value = json.loads(text)
+    if not isinstance(value, Sequence) or isinstance(value, str):
+        raise StoreError("the store holds JSON that is no list where it should be one")
+    return list(value)

@@ -1,0 +1,146 @@
+"""Texts of pages, reports and messages in English and Chinese, and numbers as each language writes them.
+
+One TOML file an area and language (`en/report.toml`, `zh/report.toml`); its tables become dotted keys
+(`report.title`). All files of a language form one catalogue. Placeholders are named: `{rep}`.
+"""
+
+from __future__ import annotations
+
+import math
+import tomllib
+from collections.abc import Iterator, Mapping
+from datetime import date
+from functools import cache
+from importlib.resources import files
+from typing import Final, Literal
+
+from features.moments import day_of, month_text
+
+Lang = Literal["en", "zh"]
+LANGUAGES: Final[tuple[Lang, ...]] = ("en", "zh")
+_WAN, _YI = 1e4, 1e8
+_EN_MONTHS = (
+    "January", "February", "March", "April", "May", "June",
+    "July", "August", "September", "October", "November", "December",
+)  # fmt: skip
+_EN_SYMBOLS = {"CNY": "¥", "RMB": "¥", "USD": "$", "EUR": "€", "GBP": "£", "JPY": "¥"}
+_ZH_NAMES = {"CNY": "元", "RMB": "元", "USD": "美元", "EUR": "欧元", "GBP": "英镑", "HKD": "港元", "JPY": "日元"}
+MINUS = "−"
+
+
+@cache
+def catalogue(lang: Lang) -> Mapping[str, str]:
+    """All texts of a language by dotted key. Raises ValueError where two files give the same key."""
+    found: dict[str, str] = {}
+    folder = files("serving.texts") / lang
+    for entry in sorted(folder.iterdir(), key=lambda e: e.name):
+        if not entry.name.endswith(".toml"):
+            continue
+        for key, text in _flat(tomllib.loads(entry.read_text(encoding="utf-8"))):
+            if key in found:
+                raise ValueError(f"text {key} stands in two files of {lang}")
+            found[key] = text
+    return found
+
+
+def _flat(table: Mapping[str, object], prefix: str = "") -> Iterator[tuple[str, str]]:
+    for key, value in table.items():
+        if isinstance(value, Mapping):
+            yield from _flat(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", str(value)
+
+
+def has(lang: Lang, key: str) -> bool:
+    """Whether the catalogue holds `key`."""
+    return key in catalogue(lang)
+
+
+def t(lang: Lang, key: str, **values: object) -> str:
+    """Text of `key` with its placeholders filled. Raises KeyError for an unknown key or a missing placeholder."""
+    text = catalogue(lang)[key]
+    return text.format_map(values) if "{" in text else text
+
+
+def number(lang: Lang, value: float | None, digits: int = 0, *, signed: bool = False) -> str:
+    """Number with thousands separators and a true minus; a dash where it is missing."""
+    del lang  # both languages write 1,234.5
+    if value is None or not math.isfinite(value):
+        return "–"
+    text = f"{abs(value):,.{digits}f}"
+    zero = not any(c in "123456789" for c in text)
+    sign = "" if zero else MINUS if value < 0 else "+" if signed else ""
+    return sign + text
+
+
+def percent(lang: Lang, value: float | None, digits: int = 0, *, signed: bool = False) -> str:
+    """Share (0-1) as a percentage."""
+    text = number(lang, None if value is None else 100 * value, digits, signed=signed)
+    return text if text == "–" else text + ("%" if lang == "zh" else " %")
+
+
+def points(lang: Lang, value: float | None, digits: int = 1) -> str:
+    """Difference of two shares (0-1) in percentage points, signed."""
+    text = number(lang, None if value is None else 100 * value, digits, signed=True)
+    return text if text == "–" else text + (" 个百分点" if lang == "zh" else " points")
+
+
+def money(lang: Lang, currency: str, amount: float | None, *, signed: bool = False) -> str:
+    """Amount of money as the language writes it: Chinese in 万 from 10,000 up and 亿 from 100 million up."""
+    if amount is None or not math.isfinite(amount):
+        return "–"
+    if lang == "zh":
+        return _money_zh(currency, amount, signed)
+    symbol = _EN_SYMBOLS.get(currency, f"{currency} " if currency else "")
+    text = number(lang, amount, signed=signed)
+    sign, digits = (text[0], text[1:]) if text[0] in f"+{MINUS}" else ("", text)
+    return f"{sign}{symbol}{digits}"
+
+
+def _money_zh(currency: str, amount: float, signed: bool) -> str:
+    size = abs(amount)
+    name = _ZH_NAMES.get(currency, "元" if not currency else f" {currency}")
+    if round(size / _WAN, 2) >= _YI / _WAN:
+        return f"{number('zh', amount / _YI, 2, signed=signed)} 亿{name}"
+    if round(size) >= _WAN:
+        return f"{number('zh', amount / _WAN, 2 if size < 1e6 else 1, signed=signed)} 万{name}"
+    return f"{number('zh', amount, signed=signed)} {name.strip()}"
+
+
+def day(lang: Lang, when: date) -> str:
+    """Date in words: 21 November 2026, 2026年11月21日."""
+    if lang == "zh":
+        return f"{when.year}年{when.month}月{when.day}日"
+    return f"{when.day} {_EN_MONTHS[when.month - 1]} {when.year}"
+
+
+def moment_day(lang: Lang, moment: int, zone: str = "UTC") -> str:
+    """Local date of a moment in words."""
+    return day(lang, day_of(moment, zone))
+
+
+def month(lang: Lang, index: int) -> str:
+    """Month of a month index in words: November 2026, 2026年11月."""
+    year, of_year = divmod(int(index), 12)
+    return f"{year}年{of_year + 1}月" if lang == "zh" else f"{_EN_MONTHS[of_year]} {year}"
+
+
+def month_code(index: int) -> str:
+    """`YYYY-MM` of a month index."""
+    return month_text(index)
+
+
+def driver(lang: Lang, name: str) -> str:
+    """Name of a driver or lever for people; a name that the catalogue does not hold is shown as it is."""
+    if name.startswith("training:"):
+        skill = name.removeprefix("training:")
+        known = f"skill.{skill}"
+        return t(lang, "driver.training_in", skill=t(lang, known) if has(lang, known) else skill)
+    key = f"driver.{name}"
+    return t(lang, key) if has(lang, key) else name.replace("_", " ")
+
+
+def group(lang: Lang, name: str) -> str:
+    """Name of a group of drivers for people."""
+    key = f"group.{name}"
+    return t(lang, key) if has(lang, key) else name.replace("_", " ")

@@ -1,0 +1,155 @@
+"""Frames that the effect estimators take: a row a lead, and a row a rep and month, as known at one moment."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from features import moments
+from features.moments import DAY, HOUR, NEVER
+from features.outcomes import contributions
+from features.panel import is_sales
+from features.world import World
+from models.conversion.model import ConversionModel
+from models.drivers.lead_effects import landmark_frequency
+
+Floats = npt.NDArray[np.float64]
+Ints = npt.NDArray[np.int64]
+
+FEWEST_COMPLETIONS = 8
+RIPE_QUANTILE = 0.9
+LONGEST_RIPENING_DAYS = 120
+
+
+def lead_quality(conversion: ConversionModel, leads: pd.DataFrame) -> Floats:
+    """(n,) logit of winning each lead by its own features, in the hands of a rep nobody knows."""
+    if not len(leads):
+        return np.empty(0)
+    nobody: dict[str, Any] = {name: [np.nan] for name in (*conversion.columns.rep_numeric,)}
+    reps = pd.DataFrame({"rep_id": pd.Series([""], dtype="str"), **nobody})
+    return np.asarray(conversion.predict_matrix(leads, reps).logit[:, 0], dtype=np.float64)
+
+
+def lead_effect_frame(world: World, pairs: pd.DataFrame, conversion: ConversionModel) -> pd.DataFrame:
+    """One row a routed lead that has had time to end, for `win_effects`.
+
+    Leads are left out by date of hand-over, never by whether they have ended.
+    """
+    at = pairs["as_of"].to_numpy(dtype=np.int64)
+    resolved = pairs["resolved_at"].to_numpy(dtype=np.int64)
+    ripe = _ripening_days(at, resolved)
+    pairs = pairs.loc[at < world.as_of - int(ripe * DAY)].reset_index(drop=True)
+    at, resolved = at[at < world.as_of - int(ripe * DAY)], pairs["resolved_at"].to_numpy(dtype=np.int64)
+    activities = world.tables.activities
+    place = pd.Index(pairs["lead_id"]).get_indexer(pd.Index(activities["lead_id"]))
+    known = place >= 0
+    when = activities["occurred_at"].to_numpy(dtype=np.int64)[known]
+    frame = pd.DataFrame(
+        {
+            "lead_id": pairs["lead_id"],
+            "rep_id": pairs["rep_id"],
+            "month": moments.months_of(at, world.tables.zone) if len(at) else np.empty(0, dtype=np.int64),
+            "y": np.where(pairs["outcome"].eq("won"), 1.0, np.where(pairs["maturity"], 0.0, np.nan)),
+            "quality": lead_quality(conversion, pairs),
+            "tenure_years": pairs["rep_tenure_years"],
+            "days_open": (np.minimum(resolved, world.as_of) - at) / DAY,
+        }
+    )
+    if known.any():
+        frame["followups_per_week"] = landmark_frequency(place[known], when, at, resolved, world.as_of)
+        frame["contacted_24h"] = _contacted(place[known], when, at, 24 * HOUR)
+    for skill, done in _completions(world).items():
+        frame[f"trained:{skill}"] = _trained_at(done, pairs["rep_id"], at)
+    return frame
+
+
+def _ripening_days(at: Ints, resolved: Ints) -> float:
+    """Days in which nine of ten leads that end have ended, at most four months."""
+    ended = resolved != NEVER
+    if not ended.any():
+        return 0.0
+    days = (resolved[ended] - at[ended]) / DAY
+    return float(min(np.quantile(days, RIPE_QUANTILE), LONGEST_RIPENING_DAYS))
+
+
+def _contacted(place: Ints, when: Ints, at: Ints, within: int) -> Floats:
+    """(n,) 1 where a lead's first activity came within so long after hand-over."""
+    inside = (when >= at[place]) & (when <= at[place] + within)
+    return (np.bincount(place[inside], minlength=len(at)) > 0).astype(np.float64)
+
+
+def _completions(world: World) -> dict[str, pd.Series]:
+    """First completion of each skill by rep (course where skill is empty), for skills with enough of them."""
+    trainings = world.tables.trainings
+    skill = trainings["skill"].where(trainings["skill"] != "", trainings["course"])
+    done = trainings.assign(skill=skill).loc[(trainings["completed_on"] < NEVER).to_numpy()]
+    found = {}
+    for name, rows in done.groupby("skill"):
+        first = rows.groupby("rep_id")["completed_on"].min()
+        if len(first) >= FEWEST_COMPLETIONS:
+            found[str(name)] = first
+    return found
+
+
+def _trained_at(first: pd.Series, reps: pd.Series, at: Ints) -> Floats:
+    """(n,) 1 where the rep had completed the skill before the moment."""
+    completed = first.reindex(reps, fill_value=NEVER).to_numpy(dtype=np.int64)
+    return (completed < at).astype(np.float64)
+
+
+def panel_effect_frame(world: World, pairs: pd.DataFrame, conversion: ConversionModel) -> pd.DataFrame:
+    """One row a sales rep and ended month of his presence, for `contribution_effects`."""
+    zone = world.tables.zone
+    done = contributions(world.tables, world.as_of)
+    if not len(done):
+        return pd.DataFrame({"rep_id": [], "month": [], "contribution": []})
+    first, last = int(done["month"].min()), moments.month_of(world.as_of, zone)
+    reps = world.tables.reps.loc[is_sales(world.tables.reps)]
+    blocks = []
+    for month in range(first, last):
+        start, end = moments.month_start(month, zone), moments.month_start(month + 1, zone)
+        if end > world.as_of:
+            continue
+        here = reps.loc[((reps["hired_on"] < start) & (reps["left_on"] > end)).to_numpy(), "rep_id"]
+        if len(here):
+            blocks.append(_month_block(world, here.reset_index(drop=True), month, start, end))
+    if not blocks:
+        return pd.DataFrame({"rep_id": [], "month": [], "contribution": []})
+    frame = pd.concat(blocks, ignore_index=True)
+    keys = ["rep_id", "month"]
+    frame["contribution"] = frame[keys].merge(done, on=keys, how="left")["amount"].fillna(0.0).to_numpy()
+    before = frame[keys].assign(month=frame["month"] - 1).merge(done, on=keys, how="left")["amount"]
+    frame["contribution_lag1"] = before.fillna(0.0).to_numpy()
+    quality = pd.DataFrame(
+        {
+            "rep_id": pairs["rep_id"],
+            "month": moments.months_of(pairs["as_of"].to_numpy(dtype=np.int64), zone),
+            "quality": lead_quality(conversion, pairs),
+        }
+    )
+    mean = quality.groupby(keys, as_index=False)["quality"].mean()
+    merged = frame[keys].merge(mean, on=keys, how="left")["quality"]
+    frame["lead_quality_mean"] = merged.fillna(quality["quality"].mean() if len(quality) else 0.0).to_numpy()
+    return frame
+
+
+def _month_block(world: World, reps: pd.Series, month: int, start: int, end: int) -> pd.DataFrame:
+    ids = reps.to_numpy(dtype=object)
+    late, early = world.rep_features(ids, end), world.rep_features(ids, start)
+    block = pd.DataFrame(
+        {
+            "rep_id": reps,
+            "month": np.int64(month),
+            "followups_per_week": late["rep_follow_ups_per_open_lead_28d"] / 4.0,
+            "n_new_leads": late["rep_new_leads_28d"],
+            "open_leads": early["rep_open_leads"],
+            "absent_days": late["rep_absent_days_28d"],
+            "tenure": early["rep_tenure_years"],
+        }
+    )
+    for skill, first in _completions(world).items():
+        block[f"trained:{skill}"] = _trained_at(first, reps, np.full(len(reps), start, dtype=np.int64))
+    return block

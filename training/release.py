@@ -1,0 +1,183 @@
+"""Releases: what training hands to the service, a folder of text files with a manifest of SHA-256 hashes.
+
+One unit moves together: conversion, time to close, amount, funnel, contribution, effects, findings, feature spec.
+Files are JSON with sorted keys and LightGBM's own text; no time, path or pickle goes into the hashed bytes, so the
+same data, code and seed give the same version on any machine.
+
+    releases/<version>/manifest.json     names and hashes, data_until, spec fingerprint
+    releases/<version>/*.json, *.txt     the parts
+    releases/promotions.jsonl            one line a promotion or rollback, appended
+    releases/champion                    the version in charge, one line of text
+
+`champion` is a text file rather than a link, so that a copied home works on every file system.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from features.errors import FairleadError, NoReleaseError
+from features.moments import iso
+
+FORMAT = 1
+
+
+class ReleaseError(FairleadError):
+    """A release folder is incomplete or its bytes differ from the manifest."""
+
+
+@dataclass(frozen=True)
+class Release:
+    """A verified release. `documents` holds the parsed JSON parts, `texts` the LightGBM model texts by name."""
+
+    version: str
+    data_until: int
+    spec_fingerprint: str
+    documents: Mapping[str, dict[str, object]]
+    texts: Mapping[str, str]
+
+    def document(self, name: str) -> dict[str, object]:
+        """The JSON part called `name`; ReleaseError where the release has none."""
+        if name not in self.documents:
+            raise ReleaseError(f"release {self.version} has no part {name!r}")
+        return self.documents[name]
+
+
+@dataclass(frozen=True)
+class Promotion:
+    """One line of the promotion record; `at` is a moment, `action` is promote or rollback."""
+
+    version: str
+    data_until: int
+    action: str
+    reason: str
+    at: int
+
+
+def canonical(document: object) -> bytes:
+    """UTF-8 JSON bytes with sorted keys and exact floats; ValueError on NaN or infinity."""
+    return (json.dumps(document, sort_keys=True, ensure_ascii=False, allow_nan=False, indent=1) + "\n").encode()
+
+
+def sha256(data: bytes) -> str:
+    """Hex digest of bytes."""
+    return hashlib.sha256(data).hexdigest()
+
+
+def _write(path: Path, data: bytes) -> None:
+    """Write all or nothing: a reader sees the old bytes or the new, never half."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    with temporary.open("wb") as out:
+        out.write(data)
+        out.flush()
+        os.fsync(out.fileno())
+    temporary.replace(path)
+
+
+def export_release(
+    releases: Path,
+    data_until: int,
+    spec_fingerprint: str,
+    documents: Mapping[str, object],
+    texts: Mapping[str, str],
+    zone: str = "UTC",
+) -> str:
+    """Version of the release written under `releases`; the folder stays as it is where it stands already.
+
+    The version is the date of `data_until` and the first twelve hex digits of the hash over all parts.
+    """
+    parts = {f"{name}.json": canonical(document) for name, document in documents.items()}
+    parts |= {f"{name}.txt": text.encode() for name, text in texts.items()}
+    manifest: dict[str, object] = {
+        "format": FORMAT,
+        "data_until": data_until,
+        "spec_fingerprint": spec_fingerprint,
+        "files": {name: sha256(data) for name, data in sorted(parts.items())},
+    }
+    digest = sha256(canonical(manifest))
+    version = f"{iso(data_until - 1, zone)[:10].replace('-', '')}-{digest[:12]}"
+    folder = releases / version
+    if not (folder / "manifest.json").exists():
+        folder.mkdir(parents=True, exist_ok=True)
+        for name, data in parts.items():
+            _write(folder / name, data)
+        _write(folder / "manifest.json", canonical({**manifest, "version": version}))
+    return version
+
+
+def read_release(releases: Path, version: str) -> Release:
+    """The release `version`, each file's hash compared with the manifest before a byte of it is used."""
+    folder = releases / version
+    try:
+        manifest = json.loads((folder / "manifest.json").read_bytes())
+        files: dict[str, str] = manifest["files"]
+        unsigned = {key: manifest[key] for key in ("format", "data_until", "spec_fingerprint", "files")}
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise ReleaseError(f"release {version}: manifest.json is missing or unreadable") from error
+    if manifest["format"] != FORMAT:
+        raise ReleaseError(f"release {version} has format {manifest['format']}; this Fairlead reads {FORMAT}")
+    if not version.endswith(sha256(canonical(unsigned))[:12]):
+        raise ReleaseError(f"release {version}: manifest.json was changed after it was written")
+    documents: dict[str, dict[str, object]] = {}
+    texts: dict[str, str] = {}
+    for name, expected in files.items():
+        try:
+            data = (folder / name).read_bytes()
+        except OSError as error:
+            raise ReleaseError(f"release {version}: {name} is missing") from error
+        if sha256(data) != expected:
+            raise ReleaseError(f"release {version}: {name} differs from its SHA-256 in the manifest")
+        if name.endswith(".json"):
+            documents[name.removesuffix(".json")] = json.loads(data)
+        else:
+            texts[name.removesuffix(".txt")] = data.decode()
+    return Release(version, int(manifest["data_until"]), str(manifest["spec_fingerprint"]), documents, texts)
+
+
+def promotions(releases: Path) -> list[Promotion]:
+    """The promotion record, oldest first; empty where nothing was ever promoted."""
+    path = releases / "promotions.jsonl"
+    if not path.exists():
+        return []
+    lines = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
+    return [Promotion(**line) for line in lines]
+
+
+def promote(releases: Path, promotion: Promotion) -> None:
+    """Record the promotion and make its version the champion."""
+    record = releases / "promotions.jsonl"
+    before = record.read_bytes() if record.exists() else b""
+    line = json.dumps(promotion.__dict__, sort_keys=True, ensure_ascii=False).encode() + b"\n"
+    _write(record, before + line)
+    _write(releases / "champion", promotion.version.encode() + b"\n")
+
+
+def champion(releases: Path) -> str | None:
+    """Version in charge, or None."""
+    path = releases / "champion"
+    return path.read_text(encoding="utf-8").strip() if path.exists() else None
+
+
+def release_for(releases: Path, as_of: int, zone: str = "UTC") -> Release:
+    """The newest promoted release whose data end at or before `as_of`.
+
+    A champion that fits comes first, so that a rollback holds; otherwise the latest data, then the latest promotion.
+    NoReleaseError names the command that makes one.
+    """
+    record = promotions(releases)
+    fitting = [(p.data_until, i, p.version) for i, p in enumerate(record) if p.data_until <= as_of]
+    in_charge = champion(releases)
+    if in_charge is not None and any(version == in_charge for _, _, version in fitting):
+        newer = [p for p in record if p.version == in_charge]
+        if newer and newer[-1] is record[-1]:
+            return read_release(releases, in_charge)
+    if fitting:
+        return read_release(releases, max(fitting)[2])
+    moment = iso(as_of, zone)
+    told = "no release has been promoted yet" if not record else "every promoted release has seen later data"
+    raise NoReleaseError(f"as of {moment} {told}; run: fairlead train --as-of {moment[:19]}")
