@@ -60,7 +60,6 @@ def make_world(
     stream = Stream(
         at,
         week,
-        week * 7 + day,
         (at % WEEK) / WEEK,
         eligible,
         np.arange(counts.size),
@@ -83,7 +82,7 @@ def _win_probability(structure: str, n_leads: int, n_reps: int, rng: np.random.G
 
 
 def _habit(stream: Stream, score: Floats, tenure: Floats, rng: np.random.Generator) -> Integers:
-    """(L,) the old desk: 30 % of the best leads to newcomers, the rest to anyone with room; nobody where all are full."""
+    """(L,) the old desk: 30 % of the best leads to newcomers, the rest to anyone with room, else nobody."""
     logged = np.full(stream.n_leads, -1, dtype=np.int64)
     best = score >= np.quantile(score, 0.8)
     used, week = np.zeros(stream.n_reps, dtype=np.int64), -1
@@ -140,8 +139,8 @@ def gain_table(weeks: int, seeds: int, every: int) -> None:
                     )
                 sums[load].append(row)
                 cells = "".join(f"{share:18.3f}" for share in row)
-                print(f"{structure:10}{load:5.1f}{seed:5d}{oracle / habit:13.2f} {cells}  refused {refused}, ours {took:.0f} s",
-                      flush=True)  # fmt: skip
+                print(f"{structure:10}{load:5.1f}{seed:5d}{oracle / habit:13.2f} {cells}", end="")
+                print(f"  refused {refused}, ours {took:.0f} s", flush=True)
     for load, rows in sums.items():
         print(f"{'mean':10}{load:5.1f}{'':18} " + "".join(f"{share:18.3f}" for share in np.mean(rows, axis=0)))
 

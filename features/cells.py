@@ -164,8 +164,8 @@ def _cell_by_cell(
         return Parsed(out)
     cells = text[left].to_numpy(dtype=object)
     known: dict[str, int | str] = {}
-    broken: dict[str, Mask] = {}
-    for place, cell in zip(np.flatnonzero(left), cells, strict=True):
+    broken: dict[str, list[int]] = {}
+    for place, cell in zip(np.flatnonzero(left).tolist(), cells, strict=True):
         if cell not in known:
             try:
                 known[cell] = read(cell)
@@ -173,10 +173,16 @@ def _cell_by_cell(
                 known[cell] = rule
         value = known[cell]
         if isinstance(value, str):
-            broken.setdefault(value, np.zeros(len(text), dtype=bool))[place] = True
+            broken.setdefault(value, []).append(place)
         else:
             out[place] = value
-    return Parsed(out, tuple((mask, name) for name, mask in broken.items()))
+    return Parsed(out, tuple((_mask_of(places, len(text)), name) for name, places in broken.items()))
+
+
+def _mask_of(places: list[int], n: int) -> Mask:
+    mask = np.zeros(n, dtype=bool)
+    mask[places] = True
+    return mask
 
 
 def _moment(cell: str, zone: str) -> int | str:

@@ -52,9 +52,10 @@ class FaultList:
     def cells(self, mask: npt.NDArray[np.bool_], column: str, text: pd.Series | None, rule: str) -> None:
         """A fault for each marked cell; past 100,000 of one rule, one fault says how many more there are."""
         places = np.flatnonzero(mask)
-        for place in places[:LISTED_PER_RULE]:
-            value = "" if text is None else str(text.iloc[place])
-            self.faults.append(Fault(self.table, int(self.rows[place]), column, shown(value), rule))
+        listed = places[:LISTED_PER_RULE]
+        values = [""] * len(listed) if text is None else text.iloc[listed].to_numpy(dtype=object)
+        for row, value in zip(self.rows[listed].tolist(), values, strict=True):
+            self.faults.append(Fault(self.table, row, column, shown(str(value)), rule))
         if len(places) > LISTED_PER_RULE:
             self.whole(f"{len(places) - LISTED_PER_RULE:,} more rows: {rule}", column)
 
@@ -196,12 +197,17 @@ def _check_key(frame: pd.DataFrame, schema: TableSchema, raw: RawTable, found: F
     if not again.any():
         return
     repeated = keyed.loc[keyed.duplicated(keep=False)]
-    first = repeated.groupby(key, sort=False).ngroup()
+    groups = repeated.groupby(key, sort=False).ngroup().tolist()
+    written = raw.frame.iloc[repeated.index][key].to_numpy(dtype=object)
     firsts: dict[int, int] = {}
-    for place, group in zip(repeated.index, first, strict=True):
-        row = int(raw.rows[place])
+    listed = 0
+    for row, group, parts in zip(raw.rows[repeated.index].tolist(), groups, written, strict=True):
+        if group in firsts and listed == LISTED_PER_RULE:
+            found.whole(f"{int(again.sum()) - listed:,} more rows: duplicate key", ", ".join(key))
+            return
         if group in firsts:
-            value = ", ".join(str(raw.frame[name].iloc[place]).strip() for name in key)
+            listed += 1
+            value = ", ".join(str(part).strip() for part in parts)
             rule = f"duplicate key ({', '.join(key)}), first in row {firsts[group]}"
             found.faults.append(Fault(schema.name, row, ", ".join(key), shown(value), rule))
         else:

@@ -10,9 +10,10 @@ import numpy.typing as npt
 import pandas as pd
 
 from features import ownership
+from features.codes import codes_of, rep_index, vocabulary_of
 from features.event_log import EventLog
 from features.moments import ALWAYS, DAY, NEVER
-from features.ownership import LeadSpans, codes_of, rep_index
+from features.ownership import LeadSpans
 from features.tables import Tables
 
 Ints = npt.NDArray[np.int64]
@@ -75,7 +76,7 @@ def _vocabulary(values: pd.Series) -> pd.Index:
 
 def index_leads(leads: pd.DataFrame) -> LeadIndex:
     """The codes of a leads table."""
-    ids = pd.Index(np.asarray(leads["lead_id"], dtype=object), dtype=object)
+    ids = vocabulary_of(leads["lead_id"])
     words = {
         name: _vocabulary(leads[name]) for name in ("source", "industry", "territory", "marketer_id", "account_id")
     }

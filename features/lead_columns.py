@@ -26,8 +26,9 @@ _FEW_ROWS = 50
 
 PROTECTED_TOKENS: Final = words(
     """
-    gender genders sex sexes sexual sexuality transgender lgbt age ages aged birth births birthday birthdate birthyear
-    birthplace dob yob born ethnicity ethnic ethnicities race races racial caste tribe religion religious religions
+    gender genders male female woman women sex sexes sexual sexuality transgender lgbt age ages aged birth births
+    birthday birthdate birthyear birthplace dob yob born ethnicity ethnic ethnicities race races racial caste tribe
+    religion religious religions
     faith nationality nationalities citizenship marital married marriage spouse husband wife divorced widowed pregnant
     pregnancy maternity paternity parental parenthood child children kids disability disabilities disabled handicap
     handicapped health illness disease diagnosis genetic genetics politics political union unions veteran hukou
@@ -38,7 +39,7 @@ PROTECTED_TOKENS: Final = words(
 PROTECTED_CHINESE: Final = (
     *("性别", "年龄", "年纪", "岁数", "民族", "种族", "族裔", "宗教", "信仰", "婚姻", "婚否", "已婚", "未婚", "配偶"),
     *("生育", "怀孕", "孕", "产假", "子女", "残疾", "残障", "健康", "疾病", "病史", "政治", "党员", "党派", "工会"),
-    *("国籍", "籍贯", "户籍", "户口", "出生", "生日", "性取向", "血型", "称谓", "尊称"),
+    *("国籍", "籍贯", "户籍", "户口", "出生", "生日", "性取向", "血型", "男", "女", "称谓", "尊称"),
 )
 _SETS_OF_TWO: Final = (
     (

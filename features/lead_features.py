@@ -6,10 +6,10 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from features.codes import codes_of
 from features.desk import Desk, lead_text, smoothed
 from features.event_log import EventLog
 from features.moments import HOUR, NEVER, local_days
-from features.ownership import codes_of
 from features.rep_features import Columns
 from features.rep_logs import RepLogs, combine
 from features.spec import FeatureSpec

@@ -44,7 +44,7 @@ _TELLING = words(
     isclosed iswon followups touches callbacks tags"""
 )
 _TELLING_NAMES = words(
-    """tag status lead_status deal_status opportunity_status contact_status result stage lead_stage deal_stage
+    """tag status lead_status deal_status opportunity_status contact_status result lead_stage deal_stage
     sales_stage opportunity_stage pipeline_stage close_date closed_at closing_date close_value deal_value deal_amount
     win signed signed_on contract_signed first_contact_at first_contacted_at response_time n_calls calls n_activities
     activities n_follow_ups follow_ups follow_up_count call_count call_result call_outcome"""
@@ -56,6 +56,10 @@ _HAPPENINGS = words(
 _TELLING_CHINESE = (
     *("成交", "赢单", "输单", "丢单", "流失", "签约", "签单", "结果", "转化", "战败", "跟进", "标签", "线索状态"),
     *("商机状态", "商机阶段", "最近联系", "最后联系", "最近活动", "最后活动", "回访"),
+)
+_TELLING_VALUES = frozenset(
+    {"won", "lost", "closed", "closed won", "closed lost", "closed-won", "closed-lost", "converted", "deal won"}
+    | {"deal lost", "成交", "已成交", "赢单", "输单", "丢单", "已签约", "战败"}
 )
 _ASSESSMENTS = words(
     """quality profile score scores scored scoring index rating rated grade graded ranking temperature priority interest
@@ -111,7 +115,7 @@ def suspected_leaks(
     groups = np.zeros(len(frame), dtype=np.int64) if strata is None else strata
     for name in map(str, frame.columns):
         reason = "named like something that is filled in after contact" if telling_name(name) else ""
-        reason = reason or _by_numbers(name, frame[name], y, closed, contacted, groups)
+        reason = reason or _by_words(frame[name]) or _by_numbers(name, frame[name], y, closed, contacted, groups)
         if reason:
             found.append((name, f"leak: {reason}"))
     return tuple(found)
@@ -141,6 +145,13 @@ def _age_groups(created: npt.NDArray[np.int64], n_groups: int = 10) -> npt.NDArr
     ranks = np.empty(len(created), dtype=np.int64)
     ranks[np.argsort(created, kind="stable")] = np.arange(len(created))
     return ranks * n_groups // max(len(created), 1)
+
+
+def _by_words(column: pd.Series) -> str:
+    if column.dtype.kind in "fiub":
+        return ""
+    found = [value for value in column.unique() if str(value).strip().lower() in _TELLING_VALUES]
+    return f"holds the outcome itself ({str(found[0])[:40]!r})" if found else ""
 
 
 def _by_numbers(

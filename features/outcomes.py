@@ -7,6 +7,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from features import moments
+from features.codes import codes_of, vocabulary_of
 from features.moments import ALWAYS, DAY, NEVER
 from features.tables import Tables
 
@@ -48,14 +49,22 @@ def hand_overs(tables: Tables) -> pd.DataFrame:
     given = tables.assignments[["lead_id", "rep_id", "assigned_at", "known_at"]].assign(real=True)
     both = pd.concat([own, given], ignore_index=True) if len(own) else given.reset_index(drop=True)
     hired = tables.reps.drop_duplicates("rep_id").set_index("rep_id")["hired_on"]
-    both["hired_on"] = _times_of(both["rep_id"], hired)
-    order = ["lead_id", "assigned_at", "real", "known_at", "hired_on", "rep_id"]
-    return both.sort_values(order, kind="stable", ignore_index=True).drop(columns="hired_on")
+    order = np.lexsort(
+        (
+            pd.factorize(both["rep_id"], sort=True)[0],
+            _times_of(both["rep_id"], hired),
+            both["known_at"].to_numpy(dtype=np.int64),
+            both["real"].to_numpy(dtype=bool),
+            both["assigned_at"].to_numpy(dtype=np.int64),
+            pd.factorize(both["lead_id"], sort=True)[0],
+        )
+    )
+    return both.iloc[order].reset_index(drop=True)
 
 
 def _times_of(ids: pd.Series, times: pd.Series, missing: int = NEVER) -> Ints:
     """Time of each id, `missing` where there is none; stays in integers, which hold NEVER where floats do not."""
-    place = times.index.get_indexer(pd.Index(ids))
+    place = codes_of(vocabulary_of(times.index.to_series()), ids)
     found = np.append(times.to_numpy(dtype=np.int64), missing)
     return np.asarray(found[place], dtype=np.int64)
 
@@ -82,58 +91,72 @@ def lead_outcomes(tables: Tables, as_of: int, dead_after_days: int) -> pd.DataFr
     Times int64 microseconds. Rows that `as_of` does not know change nothing.
     """
     known = tables.known(as_of)
-    overs = _known_overs(known)
+    ids = vocabulary_of(known.leads["lead_id"])
+    overs = hand_overs(known)
+    lead = codes_of(ids, overs["lead_id"])
+    overs, lead = overs.loc[lead >= 0].reset_index(drop=True), lead[lead >= 0]
     if not len(overs):
         return pd.DataFrame({name: pd.Series([], dtype=kind) for name, kind in _COLUMNS.items()})
     deals = first_deals(known)
-    overs["closed_at"] = _times_of(overs["lead_id"], deals["closed_at"])
-    owner = _last_owner(overs)
-    frame = owner[["lead_id", "rep_id", "assigned_at", "closed_at"]].reset_index(drop=True)
-    leads = known.leads.set_index("lead_id")
-    frame["created_at"] = _times_of(frame["lead_id"], leads["created_at"])
-    frame["own_prospect"] = (leads["sourced_by_rep_id"].reindex(frame["lead_id"]) != "").to_numpy()
-    counted = overs.groupby("lead_id", sort=True)
-    frame["n_handovers"] = np.maximum(counted["real"].sum().to_numpy(), 1).astype(np.int64)
-    first = counted["assigned_at"].min()
-    frame["first_contact_at"] = _times_of(frame["lead_id"], _first_contacts(known, first))
-    last = _times_of(frame["lead_id"], known.activities.groupby("lead_id")["occurred_at"].max(), ALWAYS)
-    return _resolve(frame, last, deals, as_of, dead_after_days)
+    place = codes_of(vocabulary_of(deals.index.to_series()), ids)
+    closed = np.append(deals["closed_at"].to_numpy(dtype=np.int64), NEVER)[place]
+    first, owner = _deciding(lead, overs["assigned_at"].to_numpy(dtype=np.int64), closed)
+    # Hand-overs come sorted by the lead's text, so their order gives the leads' order.
+    ordered = lead[np.sort(first[first >= 0])]
+    rows = overs.iloc[owner[ordered]]
+    frame = rows[["lead_id", "rep_id", "assigned_at"]].reset_index(drop=True)
+    frame["created_at"] = known.leads["created_at"].to_numpy(dtype=np.int64)[ordered]
+    frame["own_prospect"] = (known.leads["sourced_by_rep_id"] != "").to_numpy()[ordered]
+    n_given = np.bincount(lead, weights=overs["real"].to_numpy(dtype=np.float64), minlength=len(ids))[ordered]
+    frame["n_handovers"] = np.maximum(n_given.astype(np.int64), 1)
+    since = np.append(overs["assigned_at"].to_numpy(dtype=np.int64), NEVER)[first]
+    contact, last = _contacts(known, ids, since)
+    frame["first_contact_at"], frame["last_activity_at"] = contact[ordered], last[ordered]
+    place = place[ordered]
+    won = np.append(deals["won"].to_numpy(dtype=bool), False)[place]
+    cents = np.append(deals["amount"].to_numpy(dtype=np.float64), np.nan)[place]
+    frame["amount"] = np.where(won, cents / CENTS, np.nan)
+    return _resolve(frame, closed[ordered], won, as_of, dead_after_days)
 
 
-def _known_overs(known: Tables) -> pd.DataFrame:
-    overs = hand_overs(known)
-    return overs.loc[overs["lead_id"].isin(known.leads["lead_id"]).to_numpy()].reset_index(drop=True)
+def _deciding(lead: Ints, assigned: Ints, closed: Ints) -> tuple[Ints, Ints]:
+    """Row of each lead's first hand-over, and of the one that decides: the last not after the close, else the first.
+
+    `lead` codes the rows, in the order of hand-overs; -1 for leads without any. Both int64 (number of leads,).
+    """
+    rows = np.arange(len(lead))
+    first = np.full(len(closed), len(lead), dtype=np.int64)
+    np.minimum.at(first, lead, rows)
+    first[first == len(lead)] = -1
+    last = np.full(len(closed), -1, dtype=np.int64)
+    in_time = assigned <= closed[lead]
+    np.maximum.at(last, lead[in_time], rows[in_time])
+    return first, np.where(last >= 0, last, first)
 
 
-def _last_owner(overs: pd.DataFrame) -> pd.DataFrame:
-    """The hand-over that decides each lead: the last one not after its close, else its first."""
-    in_time = (overs["assigned_at"] <= overs["closed_at"]).to_numpy()
-    last = overs.loc[in_time].drop_duplicates("lead_id", keep="last")
-    first = overs.drop_duplicates("lead_id")
-    late = first.loc[~first["lead_id"].isin(last["lead_id"]).to_numpy()]
-    return pd.concat([last, late]).sort_values("lead_id", kind="stable")
+def _contacts(known: Tables, ids: pd.Index, since: Ints) -> tuple[Ints, Ints]:
+    """Each lead's first activity at or after `since` (NEVER if none) and its last of all (ALWAYS if none)."""
+    lead = codes_of(ids, known.activities["lead_id"])
+    occurred = known.activities["occurred_at"].to_numpy(dtype=np.int64)[lead >= 0]
+    lead = lead[lead >= 0]
+    first, last = np.full(len(ids), NEVER, dtype=np.int64), np.full(len(ids), ALWAYS, dtype=np.int64)
+    after = occurred >= since[lead]
+    np.minimum.at(first, lead[after], occurred[after])
+    np.maximum.at(last, lead, occurred)
+    return first, last
 
 
-def _first_contacts(known: Tables, first: pd.Series) -> pd.Series:
-    """Earliest activity of each lead at or after `first` (indexed by lead_id)."""
-    done = known.activities[["lead_id", "occurred_at"]]
-    since = _times_of(done["lead_id"], first)
-    return done.loc[done["occurred_at"].to_numpy(dtype=np.int64) >= since].groupby("lead_id")["occurred_at"].min()
-
-
-def _resolve(frame: pd.DataFrame, last: Ints, deals: pd.DataFrame, as_of: int, dead_after_days: int) -> pd.DataFrame:
-    """`frame` with outcome, resolved_at, amount and last_activity_at, columns in order."""
-    closed = frame["closed_at"].to_numpy(dtype=np.int64)
+def _resolve(
+    frame: pd.DataFrame, closed: Ints, won: npt.NDArray[np.bool_], as_of: int, dead_after_days: int
+) -> pd.DataFrame:
+    """`frame` with outcome and resolved_at, its columns in order."""
+    last = frame["last_activity_at"].to_numpy(dtype=np.int64)
     dies = np.maximum(frame["assigned_at"].to_numpy(dtype=np.int64), last) + dead_after_days * DAY
     has_deal = closed != NEVER
-    won = frame["lead_id"].map(deals["won"]).eq(True).to_numpy() if len(deals) else np.zeros(len(frame), dtype=bool)
     dead = ~has_deal & (dies < as_of)
-    frame["outcome"] = pd.Series(
-        np.select([won, has_deal, dead], ["won", "lost", "dead"], default="open"), index=frame.index, dtype="str"
-    )
+    state = np.select([won, has_deal, dead], ["won", "lost", "dead"], default="open")
+    frame["outcome"] = pd.Series(state, index=frame.index, dtype="str")
     frame["resolved_at"] = np.where(has_deal, closed, np.where(dead, dies, NEVER))
-    amount = frame["lead_id"].map(deals["amount"]).to_numpy(dtype=np.float64) if len(deals) else np.nan
-    frame["amount"] = np.where(won, amount / CENTS, np.nan)
     frame["last_activity_at"] = np.where(last == ALWAYS, NEVER, last)
     return frame[list(_COLUMNS)].astype(_COLUMNS)
 

@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from features.codes import codes_of
 from features.event_log import FIXED_POINT
 from features.moments import ALWAYS, DAY, HOUR, NEVER
 from features.outcomes import hand_overs
@@ -163,21 +164,6 @@ def lead_spans(tables: Tables, leads: pd.Index, reps: pd.Index, dead_after_days:
     if n:
         _lives(*columns, few, dead_after, out)
     return LeadSpans(*(np.ascontiguousarray(column) for column in out.T))
-
-
-def rep_index(tables: Tables) -> pd.Index:
-    """Every rep id that any table names, sorted: a rep counts by what he does, listed or not."""
-    named: set[str] = set()
-    for table in ("reps", "assignments", "activities", "deals", "trainings", "feedback", "absences"):
-        named.update(np.asarray(tables[table]["rep_id"].unique(), dtype=object))
-    named.update(np.asarray(tables.leads["sourced_by_rep_id"].unique(), dtype=object))
-    return pd.Index(sorted(named - {""}), dtype=object)
-
-
-def codes_of(vocabulary: pd.Index, values: pd.Series | npt.NDArray[np.object_]) -> Ints:
-    """Position of each text in `vocabulary`, int64 (n,); -1 where it is not there."""
-    wanted = np.asarray(values, dtype=object)
-    return np.asarray(vocabulary.get_indexer(pd.Index(wanted, dtype=object)), dtype=np.int64)
 
 
 def known_hand_overs(tables: Tables, leads: pd.Index, reps: pd.Index) -> tuple[Ints, Ints, Ints, Ints]:

@@ -134,8 +134,9 @@ def from_records(name: str, columns: Sequence[str], records: Iterable[Sequence[o
 
 def from_arrow(name: str, table: pa.Table) -> RawTable:
     """Raw table of a typed Arrow table; NestedValueError where a cell holds a record."""
-    draft = _Draft(name, [column for column in table.column_names if not column.startswith("__index_level_")])
-    read = [arrow_text(table.column(column)) for column in draft.header]
+    kept = [place for place, column in enumerate(table.column_names) if not column.startswith("__index_level_")]
+    draft = _Draft(name, [table.column_names[place] for place in kept])
+    read = [arrow_text(table.column(place)) for place in kept]  # by place: a query may name two columns alike
     rows = np.arange(1, table.num_rows + 1, dtype=np.int64)
     return draft.finish([cells for cells, _ in read], rows, [dated for _, dated in read])
 

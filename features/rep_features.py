@@ -10,11 +10,11 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
+from features.codes import codes_of
 from features.desk import RATE_DAYS, Desk, after, smoothed
 from features.event_log import FIXED_POINT, EventLog
 from features.moments import DAY, SECOND
 from features.outcomes import CENTS
-from features.ownership import codes_of
 from features.rep_logs import CONTACT_DAYS, MILLIONTHS, RepLogs, combine, lead_seconds
 from features.spec import FeatureSpec
 

@@ -10,10 +10,11 @@ import numpy.typing as npt
 import pandas as pd
 
 from features import moments, ownership
+from features.codes import codes_of
 from features.desk import LONG_DAYS, RATE_DAYS, Desk, after, outcome_log
 from features.event_log import EventLog, fixed_point
 from features.moments import DAY, NEVER, SECOND
-from features.ownership import LeadSpans, codes_of
+from features.ownership import LeadSpans
 from features.spec import FeatureSpec
 from features.tables import Tables
 

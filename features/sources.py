@@ -151,6 +151,7 @@ def _renamed(raw: RawTable, columns: Sequence[tuple[str, str]]) -> RawTable:
 def _query_files(name: str, source: TableSource, folders: Sequence[Path]) -> RawTable:
     """Rows of a query over the files of the data folder (else the settings' folder), run by DuckDB."""
     import duckdb
+    import pyarrow as pa
 
     if not folders:
         raise SourceError(f"[tables.{name}] query needs a data folder (--data DIR) or a database")
@@ -165,7 +166,7 @@ def _query_files(name: str, source: TableSource, folders: Sequence[Path]) -> Raw
             if len(statements) != 1 or statements[0].type != duckdb.StatementType.SELECT:
                 raise SourceError(f"[tables.{name}] query must be one SELECT")
             return from_arrow(name, connection.sql(source.query).to_arrow_table())
-        except duckdb.Error as error:
+        except (duckdb.Error, pa.ArrowException) as error:
             raise SourceError(f"[tables.{name}] query fails: {_first_lines(str(error))}") from None
         except cells.NestedValueError as error:
             raise SourceError(f"[tables.{name}] query returns {error} in a cell; select single values") from None

@@ -96,31 +96,37 @@ def make_spec(tables: Tables, config: Config, as_of: int) -> FeatureSpec:
     known = tables.known(as_of)
     outcomes = lead_outcomes(tables, as_of, config.leads.dead_after_days)
     columns = screen_lead_columns(known.leads, config.leads.ignore, outcomes)
+    excluded = dict(columns.excluded)
     built_in = {definition.name for definition in LEAD}
     parts = _name_parts(columns.numeric, {name.removeprefix("lead_") for name in built_in})
     skills = known.trainings["skill"].where(known.trainings["skill"] != "", known.trainings["course"])
     return assemble_spec(
         custom_numeric=tuple((column, f"lead_{part}") for column, part in parts),
         custom_categorical=tuple(name for name in columns.categorical if name not in LEAD_CATEGORICAL),
+        left_out=tuple(name for name in LEAD_CATEGORICAL if not excluded.get(name, "constant").startswith("constant")),
         sources=_name_parts(_commonest(known.leads["source"], MAX_SOURCES)),
         skills=_name_parts(_commonest(skills, MAX_SKILLS)),
         dead_after_days=config.leads.dead_after_days,
-        excluded=tuple((str(column), str(reason)) for column, reason in columns.excluded),
+        excluded=columns.excluded,
     )
 
 
 def assemble_spec(
     custom_numeric: Named = (),
     custom_categorical: tuple[str, ...] = (),
+    left_out: tuple[str, ...] = (),
     sources: Named = (),
     skills: Named = (),
     dead_after_days: int = 180,
     excluded: tuple[tuple[str, str], ...] = (),
 ) -> FeatureSpec:
-    """A spec of the built-in features and these columns, sources and skills."""
+    """A spec of the built-in features and these columns, sources and skills.
+
+    `left_out` names categories of the contract that are not wanted; a constant one stays, as it may vary one day.
+    """
     return FeatureSpec(
         lead_numeric=(*_names(LEAD), *(name for _, name in custom_numeric)),
-        lead_categorical=(*LEAD_CATEGORICAL, *custom_categorical),
+        lead_categorical=(*(name for name in LEAD_CATEGORICAL if name not in left_out), *custom_categorical),
         rep_numeric=tuple(d.name for d in _expand(REP, sources, skills)),
         pair_numeric=_names(PAIR),
         panel_numeric=tuple(d.name for d in (*_expand(REP, sources, skills), *_expand(PANEL))),

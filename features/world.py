@@ -10,11 +10,11 @@ import numpy.typing as npt
 import pandas as pd
 
 from features import ownership
+from features.codes import codes_of, rep_index, vocabulary_of
 from features.desk import Desk
 from features.errors import RequestError
 from features.lead_features import lead_categories, lead_columns, pair_columns
 from features.moments import iso
-from features.ownership import codes_of, rep_index
 from features.rep_features import Columns, rep_columns
 from features.rep_logs import RepLogs
 from features.spec import FeatureSpec
@@ -33,25 +33,27 @@ def bucket(tables: Tables, rep_ids: list[str]) -> Tables:
 
     With the `Desk` of all tables beside it, a bucket's features equal those of the whole to the bit.
     """
-    own = set(rep_ids)
+    own = pd.Index(sorted(set(rep_ids)), dtype=object)
     leads, given = tables.leads, tables.assignments
-    had = set(given.loc[given["rep_id"].isin(own), "lead_id"]) | set(
-        leads.loc[leads["sourced_by_rep_id"].isin(own), "lead_id"]
-    )
+    theirs = given["lead_id"][_among(given["rep_id"], own)], leads["lead_id"][_among(leads["sourced_by_rep_id"], own)]
+    had = vocabulary_of(pd.concat(theirs).drop_duplicates())
     frames = {}
     for name, frame in tables.frames.items():
-        if "lead_id" in frame.columns and name != "leads":
-            kept = frame["lead_id"].isin(had)
-            kept |= frame["rep_id"].isin(own) if "rep_id" in frame.columns else False
-        elif name == "leads":
-            kept = frame["lead_id"].isin(had)
-        else:
-            kept = frame["rep_id"].isin(own)
-        frames[name] = frame.loc[kept.to_numpy()].reset_index(drop=True)
+        kept = np.zeros(len(frame), dtype=bool)
+        if "lead_id" in frame.columns:
+            kept |= _among(frame["lead_id"], had)
+        if "rep_id" in frame.columns:
+            kept |= _among(frame["rep_id"], own)
+        frames[name] = frame.loc[kept].reset_index(drop=True)
     # Hires break ties between hand-overs of one moment, so the others of these leads stay listed.
-    others = own | set(frames["assignments"]["rep_id"])
-    frames["reps"] = tables.reps.loc[tables.reps["rep_id"].isin(others).to_numpy()].reset_index(drop=True)
+    others = own.union(vocabulary_of(frames["assignments"]["rep_id"].drop_duplicates()))
+    frames["reps"] = tables.reps.loc[_among(tables.reps["rep_id"], others)].reset_index(drop=True)
     return tables.with_frames(**frames)
+
+
+def _among(values: pd.Series, vocabulary: pd.Index) -> npt.NDArray[np.bool_]:
+    """Which values are in the vocabulary, bool (n,)."""
+    return codes_of(vocabulary, values) >= 0
 
 
 class World:
@@ -66,9 +68,7 @@ class World:
         self.spec = spec
         self.as_of = tables.newest() if as_of is None else as_of
         self.reps = rep_index(tables)
-        leads = pd.Index(np.asarray(tables.leads["lead_id"], dtype=object), dtype=object) if desk is None else None
-        ids = desk.leads.ids if leads is None and desk is not None else leads
-        assert ids is not None
+        ids = vocabulary_of(tables.leads["lead_id"]) if desk is None else desk.leads.ids
         spans = ownership.lead_spans(tables, ids, self.reps, spec.dead_after_days)
         self.desk = Desk(tables, spec.dead_after_days, spans) if desk is None else desk
         self.logs = RepLogs(tables, spec, self.reps, self.desk, spans)

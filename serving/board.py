@@ -68,7 +68,7 @@ class Board:
 
     @cached_property
     def known(self) -> Tables:
-        """The tables as `as_of` knows them."""
+        """The tables as `as_of` knows them; `tables` themselves keep the days of leaving as planned."""
         return self.tables.known(self.as_of)
 
     @cached_property
@@ -116,7 +116,7 @@ class Board:
             left_at=self.reps["left_on"].to_numpy(dtype=np.int64),
             territories=[str(text).split(";") if text else [] for text in self.reps["territories"]],
             capacity=self.capacity,
-            absence_rep=absent["rep_id"].map(self.index).to_numpy(dtype=np.int64),
+            absence_rep=np.array([self.index[rep] for rep in absent["rep_id"]], dtype=np.int64),
             absence_from=absent["starts_on"].to_numpy(dtype=np.int64),
             absence_until=np.array(until, dtype=np.int64),
         )
@@ -141,11 +141,15 @@ class Board:
         own = np.full(len(self.rep_ids), np.nan)
         every: list[float] = []
         hired = moments.weeks_of(self.reps["hired_on"].to_numpy(dtype=np.int64), self.known.zone)
-        for rep, weekly in counts.groupby(level="rep"):
-            n_weeks = int(np.clip(this - int(hired[rep]) + 1, 1, CAPACITY_WEEKS))
+        by_rep: dict[int, list[int]] = {}
+        reps_of = counts.index.get_level_values("rep").to_numpy(dtype=np.int64)
+        for rep, n in zip(reps_of, counts.to_numpy(dtype=np.int64), strict=True):
+            by_rep.setdefault(int(rep), []).append(int(n))
+        for at, weekly in by_rep.items():
+            n_weeks = int(np.clip(this - int(hired[at]) + 1, 1, CAPACITY_WEEKS))
             values = np.zeros(max(n_weeks, len(weekly)))
-            values[: len(weekly)] = weekly.to_numpy()
-            own[rep] = np.ceil(np.quantile(values, CAPACITY_QUANTILE))
+            values[: len(weekly)] = weekly
+            own[at] = np.ceil(np.quantile(values, CAPACITY_QUANTILE))
             every.extend(values)
         return own, float(np.ceil(np.quantile(every, CAPACITY_QUANTILE))) if every else 1.0
 

@@ -188,9 +188,8 @@ def rollback(
     home: HomeDir = None,
 ) -> None:
     """Put the release that was champion before back in charge."""
-    from training.rollback import roll_back
-
     from serving.session import open_home
+    from training.rollback import roll_back
 
     place, now = open_home(home)
     typer.echo(f"Champion is {roll_back(place.releases, place.mlruns, reason, now)} again.")

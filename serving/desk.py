@@ -7,7 +7,7 @@ number of workers and commands may share one home. Prices and values are cached;
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -37,6 +37,8 @@ END_OF_DAY = 18 * HOUR
 _PRICE_STEPS = 24  # a week's places are priced anew after each 24th of them
 _REASONS = 4
 
+AnswersOf = Callable[[Mapping[str, Any]], dict[str, bytes]]
+
 
 @dataclass(frozen=True)
 class Lead:
@@ -56,6 +58,14 @@ class Lead:
 
 
 @dataclass(frozen=True)
+class RuleMode:
+    """Where the model is switched off: for all, or for the reps of some teams, who then count as average."""
+
+    everywhere: bool = False
+    teams: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True)
 class Week:
     """The ISO week of a decision and its places as the store and the tables have them now."""
 
@@ -66,11 +76,12 @@ class Week:
 
 
 class RoutingDesk:
-    """Decides leads on one board. `rule_mode` teams are routed by rules only; "" among them means all."""
+    """Decides leads on one board. `answers_of` renders a record's answers by language; `rules` is set by the caller."""
 
-    def __init__(self, board: Board, rule_teams: frozenset[str] = frozenset()) -> None:
+    def __init__(self, board: Board, answers_of: AnswersOf) -> None:
         self.board = board
-        self.rule_teams = rule_teams
+        self.rules = RuleMode()
+        self._answers_of = answers_of
         self._last_lead_at = board.last_lead_at.copy()
         self._values: dict[tuple[str, int], Values] = {}
         self._frames: dict[int, pd.DataFrame] = {}
@@ -152,7 +163,7 @@ class RoutingDesk:
 
     def mode(self) -> Mode:
         """How decisions are made at present."""
-        if self.rule_teams:
+        if self.rules.everywhere:
             return "rule"
         if self.board.unit is None:
             return "fallback"
@@ -221,7 +232,18 @@ class RoutingDesk:
             if len(self._values) > 4_000:
                 self._values.clear()
             self._values[key] = self.board.values(lead.frame, moment, self.rep_frame(moment))[0]
-        return self._values[key]
+        return self._levelled(self._values[key])
+
+    def _levelled(self, values: Values) -> Values:
+        """Values in which reps of teams under rule mode count as average."""
+        if not self.rules.teams or not len(values.expected):
+            return values
+        off = self.board.reps["team_id"].isin(self.rules.teams).to_numpy()
+        return Values(
+            np.where(off, values.win_probability.mean(), values.win_probability),
+            np.where(off, values.expected.mean(), values.expected),
+            values.uncertainty,
+        )
 
     def rep_frame(self, moment: int) -> pd.DataFrame | None:
         """Rep features for decisions of the moment's day: tenure moves by days, the rest by the data."""
@@ -302,7 +324,9 @@ class RoutingDesk:
         }
         self._last_lead_at[rep] = max(int(self._last_lead_at[rep]), moment)
         week = moments.week_text(moment, self.board.known.zone)
-        return tx.release_held(lead.lead_id, decided_at=moment, rep_id=rep_id, week=week, record=record)
+        return tx.release_held(
+            lead.lead_id, decided_at=moment, rep_id=rep_id, week=week, record=record, answers=self._answers_of(record)
+        )
 
     def day_ends(self, after: int, until: int) -> list[int]:
         """Ends of working days (18:00 local) later than `after` and not later than `until`."""
@@ -399,6 +423,7 @@ class RoutingDesk:
             week=week.text if takes_place else "",
             record=record,
             lead=dict(lead.row),
+            answers=self._answers_of(record),
         )
 
     def _base(self, lead: Lead, decided_at: int) -> Json:

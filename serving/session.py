@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -106,13 +107,13 @@ def with_stored_events(tables: Tables, session: Session) -> Tables:
     url = store_url(session.home, session.config.store_url)
     if url.startswith("sqlite:///") and not Path(url.removeprefix("sqlite:///")).exists():
         return tables
-    with session.open_store() as store:
-        for event in store.events_after(0):
+    with session.open_store() as store, store.read() as view:
+        for event in view.events_after(0):
             tables = apply_event(tables, event.table, event.rows)
     return tables
 
 
-def apply_event(tables: Tables, table: str, rows: list[dict[str, object]]) -> Tables:
+def apply_event(tables: Tables, table: str, rows: Sequence[Mapping[str, object]]) -> Tables:
     """Tables after one acknowledged event; DataError where its rows no longer fit (a parent left the folder)."""
     parsed = parse_rows(table, rows, tables)
     if parsed.faults:

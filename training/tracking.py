@@ -53,10 +53,12 @@ def open_tracker(mlruns: Path, uri: str = "") -> Tracker:
     """Tracker on `uri`, or on `mlruns/mlflow.db`. The first use of a fresh database takes seconds (migrations)."""
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
     os.environ.setdefault("GIT_PYTHON_REFRESH", "quiet")
-    for name in ("mlflow", "alembic"):
-        logging.getLogger(name).setLevel(logging.ERROR)
+    os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
     import mlflow
 
+    # After the import, which sets levels of its own: what mlflow did is said in our summary.
+    for name in ("mlflow", "alembic"):
+        logging.getLogger(name).setLevel(logging.ERROR)
     mlruns.mkdir(parents=True, exist_ok=True)
     address = uri or f"sqlite:///{(mlruns / 'mlflow.db').resolve()}"
     mlflow.set_tracking_uri(address)

@@ -150,7 +150,7 @@ def usual_effort(physics: Physics, lead: Ints, rep: Ints, assigned: Floats) -> F
     """Follow-ups a week that the rep would give this lead, before drift, slumps, absence and chance."""
     people, config = physics.people, physics.config
     log_effort = np.log(MEAN_FOLLOW_UPS * config.activity_scale) + people.diligence[rep]
-    log_effort = log_effort + _LOOKS * physics.leads.seen[lead]
+    log_effort = log_effort + _LOOKS * physics.leads.seen[lead] + config.hidden_looks * physics.leads.hidden[lead]
     if config.diligence_sd > 0:
         tenure = np.clip((assigned - people.hired[rep]) / 365.25, 0.0, 3.0)
         log_effort = log_effort + _SEASONED * (tenure - 1.0)

@@ -59,6 +59,9 @@ class WorldConfig:
         Sd on the logit of what no column shows of a lead, and of the market's months.
     diligence_sd, drift_sd
         Sd of the log of a rep's follow-up frequency: between reps, and over his months.
+    hidden_looks
+        Log of follow-ups for one logit of hidden quality: what reps sense and no column shows. Above 0, no estimate
+        from the tables can be right about follow-ups.
     slumps_per_rep_year
         Stretches of 60 days or more at less than half of his follow-ups.
     turnover, growth
@@ -83,6 +86,7 @@ class WorldConfig:
     market_sd: float = 0.08
     diligence_sd: float = 0.40
     drift_sd: float = 0.30
+    hidden_looks: float = 0.0
     slumps_per_rep_year: float = 0.25
     turnover: float = 0.28
     growth: float = 0.20

@@ -10,6 +10,7 @@ from features.synthetic.days import Calendar, Floats, Ints
 from features.synthetic.population import Population
 
 LOOK_BACK_MONTHS: Final = 6
+FIRST_MONTHS: Final = 3  # without a target: there is nothing to trail yet
 AHEAD_MONTHS: Final = 3  # targets are plans: the next months have theirs already
 _STRETCH = 0.82
 _DESK_MONTHS = 3.0  # the desk's mean counts as so many months of his own
@@ -25,9 +26,10 @@ def contributions(calendar: Calendar, n_reps: int, rep: Ints, at: Floats, amount
 def make_targets(
     calendar: Calendar, people: Population, contribution: Floats, rng: np.random.Generator
 ) -> tuple[Ints, Ints, Floats]:
-    """Rep, world month and target; a rep has one from his second month to his last, and those here for the next too.
+    """Rep, world month and target; a rep has one from his second month to his last; those here have the next three too.
 
-    A target is the mean of his last six months, drawn to the mean of the desk's last six, to the next hundred.
+    The world's first three months have none. A target is the mean of his last six months, drawn to the mean of the
+    desk's last six, a little below, to the next hundred.
     """
     n_months = contribution.shape[1]
     starts = np.append(calendar.month_starts(n_months), calendar.n_days)
@@ -37,7 +39,7 @@ def make_targets(
         first = max(0, last - LOOK_BACK_MONTHS)
         begin = int(starts[month]) if month < n_months else calendar.n_days
         here = np.flatnonzero((people.hired < begin - 25) & (people.left > begin))
-        if last == 0 or not len(here):
+        if last < FIRST_MONTHS or not len(here):
             continue
         joined = np.searchsorted(starts[:n_months], people.hired[here], side="right")
         months_seen = last - np.clip(np.maximum(first, joined), 0, last)

@@ -188,7 +188,7 @@ def _feedback(
 ) -> dict[str, npt.NDArray[Any]]:
     """Scores from clients some days after the end: attitude, speed and the outcome speak, and much chance."""
     spells = history.spells
-    at = spells.end + 1 + rng.exponential(8.0, spells.n)
+    at = np.floor(spells.end + 1 + rng.exponential(8.0, spells.n)) + rng.uniform(8 / 24, 21 / 24, spells.n)
     given = (spells.outcome >= 0) & (spells.end < visible) & (rng.random(spells.n) < _FEEDBACK_RATE)
     given &= at < physics.calendar.n_days
     late = np.log(np.maximum(spells.contact - spells.assigned, 0.05))

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 
 from features.synthetic.calibration import BANDS
-from features.synthetic.chances import TENURE_KNOTS, Physics
+from features.synthetic.chances import TENURE_KNOTS, Physics, interaction
 from features.synthetic.config import SKILLS
 from features.synthetic.days import Floats, Ints
 from features.synthetic.desk import History
 from features.synthetic.frames import Identities
 
-HOW = {
+_PAIRS_A_LEAD: Final = 5
+HOW: Final = {
     "win_probability": "mean over all hand-overs of the change in the chance of winning: one more follow-up a week"
     " as a whole step; first contact within 24 h against later; the course completed against not; all else as it was",
     "contribution": "the same changes times the expected amount of each lead and the realised ratio of all won money"
@@ -53,7 +54,7 @@ def make_truth(physics: Physics, history: History, ids: Identities, contribution
             "logit": [_round(value) for value in (physics.curve if config.tenure_matters else physics.curve[:1])],
         },
         "ability_sd": config.ability_sd,
-        "interaction": {"structure": config.structure, "sd": _round(interaction_sd(physics, history))},
+        "interaction": _interaction(physics, history),
         "sources": {each.name: each.logit for each in words.sources},
         "industries": {each.name: each.logit for each in words.industries},
         "market": [_round(value) for value in physics.market[: config.n_months]],
@@ -84,17 +85,25 @@ def conversion(physics: Physics, history: History) -> dict[str, Any]:
     return out | {name: _share(spells.logit, won, band == k) for k, name in enumerate(names)}
 
 
-def interaction_sd(physics: Physics, history: History) -> float:
-    """Sd on the logit of the lead x rep effect over the hand-overs of history, each rep's mean taken off."""
-    from features.synthetic.chances import interaction
-
-    spells = history.spells
-    if not spells.n:
+def interaction_sd(physics: Physics, lead: Ints, rep: Ints) -> float:
+    """Sd on the logit of the lead x rep effect over pairs, each rep's mean taken off."""
+    if not len(lead):
         return 0.0
-    effect = interaction(physics, spells.lead, spells.rep)
-    n = np.maximum(np.bincount(spells.rep, minlength=physics.people.n), 1)
-    mean = np.bincount(spells.rep, weights=effect, minlength=physics.people.n) / n
-    return float(np.std(effect - mean[spells.rep]))
+    effect = interaction(physics, lead, rep)
+    n = np.maximum(np.bincount(rep, minlength=physics.people.n), 1)
+    mean = np.bincount(rep, weights=effect, minlength=physics.people.n) / n
+    return float(np.std(effect - mean[rep]))
+
+
+def _interaction(physics: Physics, history: History) -> dict[str, Any]:
+    """The sd over pairs of any lead with any rep, and over those that territories and habit brought together."""
+    lead = np.repeat(np.arange(physics.leads.n), _PAIRS_A_LEAD)
+    rep = (lead * 7 + np.tile(np.arange(_PAIRS_A_LEAD), physics.leads.n)) % physics.people.n
+    return {
+        "structure": physics.config.structure,
+        "sd": _round(interaction_sd(physics, lead, rep)),
+        "sd_of_hand_overs": _round(interaction_sd(physics, history.spells.lead, history.spells.rep)),
+    }
 
 
 def rep_months(physics: Physics) -> float:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
@@ -11,7 +11,7 @@ import pandas as pd
 
 from models.conversion.columns import PairColumns
 from models.conversion.design import Codes, Floats, Mode
-from models.conversion.pooled import FitOptions
+from models.conversion.pooled import QUICK
 from models.conversion.predictor import Trained, train_pooled
 
 FIRST_SHARE: Final = 0.4
@@ -19,7 +19,6 @@ _MANY_LEADS = 60_000
 _FEWEST_LEADS = 300
 _FEWEST_WINS = 20
 _FEWEST_WINS_KNOWN = 8
-_QUICK = FitOptions(max_rounds=15, tolerance=1e-2)
 
 
 @dataclass(frozen=True)
@@ -49,12 +48,15 @@ def predict_out_of_time(frame: pd.DataFrame, columns: PairColumns, mode: Mode, t
     edges = np.linspace(FIRST_SHARE, 1.0, n_folds + 1)
     cuts = [int(begun[min(int(edge * n), n - 1)]) for edge in edges[:-1]]
     parts: list[tuple[Codes, Codes, Floats, Floats]] = []
+    guess: dict[str, float] = {}
     for fold, cut in enumerate(cuts):
         upper = begun < cuts[fold + 1] if fold + 1 < n_folds else np.ones(n, dtype=bool)
         later = np.flatnonzero((begun >= cut) & upper)
         known = np.flatnonzero(begun < cut)
         if len(later) and _enough(frame, known, cut):
-            model = train_pooled(frame.iloc[known], columns, mode, cut, _QUICK).model
+            # Variances of the fold before are a start that knows nothing later.
+            model = train_pooled(frame.iloc[known], columns, mode, cut, replace(QUICK, guess=guess)).model
+            guess = model.variances
             mean, variance = model.predict(frame.iloc[later])
             parts.append((later, np.full(len(later), len(parts), dtype=np.int64), mean, variance))
     return _join(parts)

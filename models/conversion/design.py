@@ -33,6 +33,7 @@ MOST_CELLS: Final = 30
 MOST_INTERACTIONS: Final = 6
 _FEWEST_DISTINCT_FOR_CURVE = 12
 _COMMON_MISSING = 0.01
+_LARGEST = 1e100
 
 
 @dataclass(frozen=True)
@@ -243,9 +244,9 @@ class Design:
 
 
 def number_column(frame: pd.DataFrame, name: str) -> Floats:
-    """(n,) floats of a column; infinities become NaN."""
+    """(n,) floats of a column; infinities become NaN, and numbers whose squares would overflow are clipped."""
     values = np.asarray(frame[name].to_numpy(dtype=np.float64, na_value=np.nan), dtype=np.float64)
-    return np.where(np.isfinite(values), values, np.nan)
+    return np.clip(np.where(np.isfinite(values), values, np.nan), -_LARGEST, _LARGEST)
 
 
 def text_column(frame: pd.DataFrame, name: str) -> npt.NDArray[Any]:

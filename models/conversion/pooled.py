@@ -43,11 +43,20 @@ _FIXED_PRIOR = 0.25
 
 @dataclass(frozen=True)
 class FitOptions:
-    """`variances`: held at these values instead of estimated. `tolerance`: of a standard deviation's last change."""
+    """`variances`: held at these values instead of estimated; `guess`: where estimation starts.
+
+    `tolerance`: a standard deviation's last change; `precision`: the linear predictor's last change.
+    """
 
     max_rounds: int = 40
     tolerance: float = 2e-3
+    precision: float = 1e-9
     variances: Mapping[str, float] = field(default_factory=dict)
+    guess: Mapping[str, float] = field(default_factory=dict)
+
+
+# Where a fit is only compared, bootstrapped or started from; a hundredth of a standard deviation decides nothing there.
+QUICK: Final = FitOptions(max_rounds=15, tolerance=1e-2, precision=1e-2)
 
 
 @dataclass(frozen=True)
@@ -184,8 +193,9 @@ def fit_pooled(
 ) -> PooledFit:
     """Posterior modes and curvature at the variances that fit best; see the module's text."""
     state = _State(rows, labels, groups, start)
-    state.variances.update({name: v for name, v in options.variances.items() if name in state.variances})
-    settled = False
+    for given in (options.guess, options.variances):
+        state.variances.update({name: value for name, value in given.items() if name in state.variances})
+    settled, moved, polish = False, 0.0, 12
     for _ in range(options.max_rounds):
         factor, moved = state.newton()
         if moved > 2.0:
@@ -193,12 +203,11 @@ def fit_pooled(
         if not settled:
             change = state.update_variances(factor, options.variances)
             settled = change < options.tolerance and moved < 0.1
-        if settled and moved < 1e-3:
+        if settled and moved < max(1e-3, options.precision):
             break
-    for _ in range(12):
+    while moved > options.precision and polish > 0:
         factor, moved = state.newton()
-        if moved < 1e-9:
-            break
+        polish -= 1
     fit = PooledFit(state.beta, state.effects, state.variances, {}, factor, state.centre)
     return PooledFit(**{**fit.__dict__, "variance_sd": _variance_errors(state, factor)})
 

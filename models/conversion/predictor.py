@@ -8,7 +8,7 @@ mostly negative) are left out, so that variances err on the wide side and a rele
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, Final
 
@@ -20,7 +20,7 @@ from scipy.special import expit
 from models.conversion.arrow import PairRows
 from models.conversion.columns import PairColumns
 from models.conversion.design import Codes, Design, Floats, Mode, learn_design, text_column
-from models.conversion.pooled import FitOptions, Groups, Labels, PooledFit, fit_pooled, rep_codes
+from models.conversion.pooled import QUICK, FitOptions, Groups, Labels, PooledFit, fit_pooled, rep_codes
 from models.conversion.timing import Ages, TimeToClose
 
 _CHUNK: Final = 20_000
@@ -191,7 +191,6 @@ def train_pooled(
     mode: Mode,
     as_of: int,
     options: FitOptions | None = None,
-    start: PooledFit | None = None,
 ) -> Trained:
     """Pooled model of `frame` as known at `as_of`; open leads enter by their age, their times learnt with it."""
     options = options or FitOptions()
@@ -202,12 +201,14 @@ def train_pooled(
     ages = Ages.read(frame, as_of)
     times = TimeToClose.fit_ages(ages)
     labels = open_labels(ages, times)
-    fit = fit_pooled(rows, labels, groups, options, start)
-    if ages.is_open.any():
-        for _ in range(2):
-            times = TimeToClose.fit_ages(ages, expit(fit.eta(rows)))
-            labels = open_labels(ages, times)
-            fit = fit_pooled(rows, labels, groups, options, fit)
+    if not ages.is_open.any():
+        fit = fit_pooled(rows, labels, groups, options)
+    else:
+        fit = fit_pooled(rows, labels, groups, replace(QUICK, max_rounds=5, guess=options.guess))
+        times = TimeToClose.fit_ages(ages, expit(fit.eta(rows)))
+        labels = open_labels(ages, times)
+        fit = fit_pooled(rows, labels, groups, options, fit)
+        times = TimeToClose.fit_ages(ages, expit(fit.eta(rows)))
     return Trained(_compact(design, reps, fit, rows), fit, rows, labels, groups, times, ages)
 
 
@@ -225,7 +226,9 @@ def _compact(design: Design, reps: Sequence[str], fit: PooledFit, rows: PairRows
     covariance[:, :1] = 0.0
     regression = factor.regression[:, 0, :].copy() if K else np.zeros((n_reps, p))
     levels = np.bincount(rows.encoded.codes.ravel(), minlength=design.n_levels + 1)[:-1] / max(len(rows), 1)
-    reference = np.concatenate([rows.encoded.numeric.mean(axis=0), levels])
+    numeric = rows.encoded.numeric.sum(axis=0) / max(len(rows), 1)
+    numeric[0] = 1.0
+    reference = np.concatenate([numeric, levels])
     return PooledModel(
         design, tuple(reps), fit.beta, fit.effects, dict(fit.variances), factor.fixed_covariance,
         variance, covariance, regression, reference,

@@ -58,7 +58,7 @@ def _suggestion(row: EffectRow, now: float, reach: float, worth: float) -> Sugge
     if row.estimate is None or row.ci_low is None or row.ci_high is None or row.ci_low <= 0:
         return None
     ceiling = reach if row.dose_high is None else min(reach, row.dose_high)
-    step = min(_LARGEST_STEP, ceiling - now)
+    step = min(ceiling - now, _LARGEST_STEP)  # in this order a level that is not known stays NaN and suggests nothing
     if not step >= _SMALLEST_STEP:
         return None
     scale = step * (worth if row.outcome == "win_probability" else 1.0)

@@ -61,9 +61,11 @@ class Chain:
     def parts(self) -> dict[str, Floats]:
         """Expected money by rep and month from "open", "coming" and "repeat", each (n_reps, n_months)."""
         money = self.open_wins * _log_normal_mean(self.open_log_mean, self.open_log_sd)[:, None]
-        before = np.vstack([np.zeros((1, money.shape[1])), np.cumsum(money, axis=0)])
+        owner = np.repeat(np.arange(len(self.open_span) - 1), np.diff(self.open_span))
+        by_rep = np.zeros((len(self.open_span) - 1, money.shape[1]))
+        np.add.at(by_rep, owner, money)
         return {
-            "open": before[self.open_span[1:]] - before[self.open_span[:-1]],
+            "open": by_rep,
             "coming": self.coming_wins * _log_normal_mean(self.coming_log_mean, self.coming_log_sd)[:, None],
             "repeat": self.repeat_wins * _log_normal_mean(self.repeat_log_mean, self.repeat_log_sd)[:, None],
         }
@@ -178,8 +180,8 @@ def _coming(
 def _mix(inputs: ForecastInputs, hazards: HazardModel, days: Floats, skill: Floats) -> tuple[Floats, Floats, Floats]:
     """For one coming lead a month: chance of a win by (rep, month of arrival, month of win), the money and its square.
 
-    The rep's newest leads stand for those to come, joined with the newest of his tenure cohort as they would fare on his
-    own working days and habit; no lead at all gives zeros.
+    The rep's newest leads stand for those to come, joined with the newest of his tenure cohort as they would fare on
+    his own working days and habit; no lead at all gives zeros.
     """
     n_reps, n_months = days.shape
     recent = _recent(inputs)

@@ -1,4 +1,4 @@
-"""The policies that ours is measured against: the desk's log, turns, load, tenure tiers, quota queues, greedy, fixed prices."""
+"""What our policy is measured against: the log, turns, load, tenure tiers, quota queues, greedy, fixed prices."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ class _AtOnce:
     def on_lead(self, i: int, books: Books) -> Sequence[Placement]:
         return _placed(i, self.choose(i, books))
 
-    def on_day_end(self, books: Books) -> Sequence[Placement]:
+    def on_day_end(self, books: Books) -> Sequence[Placement]:  # noqa: ARG002 - the same for all books
         """Nothing: whom nobody had room for on arrival, nobody has room for at night."""
         return []
 

@@ -1,8 +1,10 @@
 """Prices of capacity: what a place of each rep is worth to the leads still to come this week.
 
 The week's remaining transport problem is solved for several scenarios: leads like the recent ones, as many as may
-still come, beside the held leads, on the places left. The price of a rep's place is what the scenario would lose
-without it (its largest optimal dual), averaged over scenarios. It is high where good leads are still to come, and
+still come, beside the held leads, on the places left. The price of a rep's place is the middle between what the
+scenario would lose without it (its largest optimal dual) and what the auction asks (close to the smallest), averaged
+over scenarios: with few places the two lie apart, and the middle reached 0.02 more of the attainable gain than
+either end (`benchmarks/routing.py`, load 0.8). It is high where good leads are still to come, and
 falls to what the held leads make of the place as the week ends.
 """
 
@@ -99,7 +101,7 @@ def solve_prices(
             subsidy += answer.subsidies
         else:
             answer = solve_transport(future.values, future.eligible, places, tolerance=tolerance)
-            place += _margins(future, places, answer)
+            place += 0.5 * (_margins(future, places, answer) + answer.prices)
     return Prices(place / counts.size, subsidy / counts.size)
 
 
@@ -147,7 +149,7 @@ def _rounded(amounts: Floats, rng: np.random.Generator) -> Integers:
 
 
 def _margins(future: Scenario, places: Integers, answer: Assignment) -> Floats:
-    """(R,) what one place fewer would cost; for a rep without places, what his best lead would gain with one."""
+    """(R,) what one place fewer would cost; 0 for a rep without places."""
     usable = future.eligible & (places > 0)[None, :]
     net = np.where(usable, future.values, -np.inf)
     hold = np.zeros(net.shape[0])

@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from features.errors import RequestError
+from features.moments import WEEK
 from models.routing.transport import solve_transport
 
 Floats = npt.NDArray[np.float64]
@@ -26,14 +27,13 @@ Flags = npt.NDArray[np.bool_]
 class Stream:
     """Leads in order of arrival.
 
-    `arrived_at` (L,) moments, not falling; `week`, `day` (L,) numbers of the ISO week and the local day;
+    `arrived_at` (L,) moments, not falling; `week` (L,) number of the ISO week;
     `week_fraction` (L,) share (0-1) of the week that has passed; `eligible` (L, R) hard rules without places;
     `capacity` (W, R) places in week `weeks[w]`; `weeks` (W,) rising, each week of a lead among them.
     """
 
     arrived_at: Integers
     week: Integers
-    day: Integers
     week_fraction: Floats
     eligible: Flags
     weeks: Integers
@@ -41,7 +41,7 @@ class Stream:
 
     def __post_init__(self) -> None:
         n_leads = self.arrived_at.size
-        shapes = {self.week.size, self.day.size, self.week_fraction.size, self.eligible.shape[0]}
+        shapes = {self.week.size, self.week_fraction.size, self.eligible.shape[0]}
         if shapes - {n_leads} or self.capacity.shape != (self.weeks.size, self.eligible.shape[1]):
             raise RequestError("replay: the stream's arrays do not fit each other; one entry a lead, one column a rep")
         if np.any(np.diff(self.arrived_at) < 0):
@@ -82,6 +82,8 @@ class Books:
         return np.maximum(self.capacity - self.used, 0)
 
 
+_DAYS = 7
+
 Placement = tuple[int, int]  # row of the stream, rep
 
 
@@ -97,7 +99,7 @@ class RoutingPolicy(Protocol):
         """Lead i has arrived (it is the last of `books.held`): placements now, of it or of other held leads."""
 
     def on_day_end(self, books: Books) -> Sequence[Placement]:
-        """The working day is over: placements of held leads."""
+        """A day is over: placements of held leads."""
 
 
 @dataclass(frozen=True)
@@ -125,17 +127,21 @@ def replay(stream: Stream, policy: RoutingPolicy, *, start: int = 0, carry: bool
     held at its end stays unplaced.
     """
     run = _Run(stream, policy)
-    week, day = -1, -1
     for i in range(start, stream.n_leads):
-        if day != int(stream.day[i]) and day >= 0:
-            run.end_day(i - 1)
-        if week != int(stream.week[i]):
+        fresh = i == start or stream.week[i] != stream.week[i - 1]
+        if i > start:
+            run.end_days(i - 1, _DAYS if fresh else _day_in_week(stream, i))
+        if fresh:
             run.start_week(int(stream.week[i]), carry)
-        week, day = int(stream.week[i]), int(stream.day[i])
         run.arrive(i)
     if stream.n_leads > start:
-        run.end_day(stream.n_leads - 1)
+        run.end_days(stream.n_leads - 1, _DAYS)
     return Replayed(policy.name, run.choice, run.placed_at, run.refused)
+
+
+def _day_in_week(stream: Stream, i: int) -> int:
+    """0-6 of lead i, Monday first."""
+    return min(int(np.floor(stream.week_fraction[i] * _DAYS + 1e-9)), _DAYS - 1)
 
 
 @dataclass
@@ -173,12 +179,18 @@ class _Run:
         books.held.append(i)
         self.place(self.policy.on_lead(i, books))
 
-    def end_day(self, last: int) -> None:
-        """The end of the day of lead `last`: the week has passed up to that day's end."""
+    def end_days(self, last: int, until: int) -> None:
+        """The ends of all days of the week from lead `last`'s day to the one before day `until` (0-7), leads or not.
+
+        The week's very last end makes sure that a place nobody is expected for any more goes to a waiting lead.
+        """
         books = self.books
-        day_in_week = int(np.floor(self.stream.week_fraction[last] * 7.0 + 1e-9))
-        books.week_fraction = min((day_in_week + 1) / 7.0, 1.0)
-        if books.held:
+        for day in range(_day_in_week(self.stream, last), until):
+            if not books.held:
+                return
+            books.week_fraction = (day + 1) / _DAYS
+            passed = books.week_fraction - float(self.stream.week_fraction[last])
+            books.now = int(self.stream.arrived_at[last]) + int(passed * WEEK)
             self.place(self.policy.on_day_end(books))
 
     def place(self, placements: Sequence[Placement]) -> None:

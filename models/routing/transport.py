@@ -212,11 +212,11 @@ def _column_values(
 ) -> Floats:
     """(L, K) scaled values, -inf where ruled out."""
     if bounds is None:
-        return np.where(usable, values / scale, -np.inf)
+        return np.where(usable, values, -np.inf) / scale
     allowed = usable[:, columns.rep]
     if bounds.high is not None:
         allowed &= columns.any_lead[None, :] | ~bounds.high[:, None]
-    return np.where(allowed, values[:, columns.rep] / scale + columns.bonus * bonus, -np.inf)
+    return np.where(allowed, values[:, columns.rep], -np.inf) / scale + columns.bonus * bonus
 
 
 def _collect(

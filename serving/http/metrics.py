@@ -55,8 +55,8 @@ class _Totals(Collector):
         """Totals of now; where the store is out of reach, only that it is."""
         try:
             found = self._snapshot()
-        except FairleadError:
-            _log.exception("metrics_snapshot_failed")
+        except FairleadError as error:
+            _log.warning("metrics_snapshot_failed", reason=str(error))
             yield _gauge("up", "Whether the store could be asked.", 0.0)
             return
         yield _gauge("up", "Whether the store could be asked.", 1.0)

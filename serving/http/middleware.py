@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 import secrets
 import time
+import traceback
 from collections.abc import Callable
 from typing import Final
 
@@ -23,6 +24,7 @@ from serving.http.security import (
     OPEN_PATHS,
     SECURITY_HEADERS,
     Doorkeeper,
+    Principal,
     check_host,
     check_origin,
     is_local_call,
@@ -31,6 +33,7 @@ from serving.http.security import (
 
 MAX_BODY_BYTES: Final = 16 * 1024 * 1024
 _REQUEST_ID: Final = re.compile(r"[0-9A-Za-z._-]{8,64}")
+_ALIVE: Final = "/healthz"
 _log = structlog.get_logger("serving.access")
 
 
@@ -58,7 +61,9 @@ class Observed:
         try:
             await self._app(scope, receive, send_on)
         except Exception:
-            _log.exception("request_failed", request_id=request_id, route=_route(scope))
+            # As text: a pretty traceback takes seconds and prints local variables, which are people's data.
+            told = traceback.format_exc()
+            _log.error("request_failed", request_id=request_id, route=_route(scope), traceback=told)
             if status:
                 raise  # the answer has begun; only closing the connection still tells the truth
             detail = "the request was not answered; the log tells why under this request_id"
@@ -104,7 +109,7 @@ class Guarded:
         declared = headers.get("content-length", "0")
         if declared.isdigit() and int(declared) > self._max_body_bytes:
             raise _too_large(self._max_body_bytes)
-        principal = await run_in_threadpool(self._doorkeeper.principal, headers)
+        principal = await self._principal(scope["path"], headers)
         scope["state"]["principal"] = principal
         if principal is not None and principal.open:
             client = scope.get("client")
@@ -114,6 +119,12 @@ class Guarded:
         check_origin(scope["method"], headers)
         if principal is None and scope["path"] not in OPEN_PATHS:
             raise unauthenticated(html="text/html" in headers.get("accept", ""))
+
+    async def _principal(self, path: str, headers: Headers) -> Principal | None:
+        known = self._doorkeeper.remembered(headers)
+        if known is not None or path == _ALIVE:  # that the process lives must be told even when all threads wait
+            return known
+        return await run_in_threadpool(self._doorkeeper.principal, headers)
 
 
 def _bounded(receive: Receive, limit: int) -> Receive:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Final
 
+import structlog
 import uvicorn
 from fastapi import FastAPI
 
@@ -15,6 +17,7 @@ def run(app: FastAPI, host: str = "127.0.0.1", port: int = 8000) -> None:
 
     A proxy's word about the client's address is not taken: that address decides what loopback may do.
     """
+    configure_logs()
     config = uvicorn.Config(
         app,
         host=host,
@@ -28,3 +31,17 @@ def run(app: FastAPI, host: str = "127.0.0.1", port: int = 8000) -> None:
         limit_concurrency=1_000,
     )
     uvicorn.Server(config).run()
+
+
+def configure_logs() -> None:
+    """Log one JSON object a line to standard error: when, what happened, and the request it happened in."""
+    structlog.configure(
+        processors=[
+            structlog.contextvars.merge_contextvars,
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            structlog.processors.JSONRenderer(ensure_ascii=False),
+        ],
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        cache_logger_on_first_use=False,
+    )

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import asdict, dataclass, field
+from datetime import date
 from typing import Any
 
 from features.moments import iso, month_text
@@ -87,7 +88,7 @@ class ReportPayload:
     model: ModelQuality
     data: DataNote
     month_change: Decomposition | None = None
-    review_on: str = ""
+    review_on: date | None = None
     notes: tuple[str, ...] = field(default=())
 
     def overall(self) -> Effectiveness | None:
@@ -119,6 +120,7 @@ def drivers_json(payload: ReportPayload) -> dict[str, Any]:
             "last_month": month_text(payload.data.last_month),
             "excluded": [{"name": name, "reason": reason} for name, reason in payload.data.excluded],
         },
+        "review_on": payload.review_on.isoformat() if payload.review_on else None,
         "notes": list(payload.notes),
         "statement": "Association, not effect, except under effects. Decides nothing about pay, renewal or dismissal.",
     }

@@ -6,10 +6,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from features.codes import rep_index
 from features.contract import SCHEMA
 from features.moments import ALWAYS, DAY, HOUR, NEVER, parse, parse_month
 from features.outcomes import contributions, hand_overs, lead_outcomes
-from features.ownership import DEAD, LOST, OPEN, WON, lead_spans, rep_index
+from features.ownership import DEAD, LOST, OPEN, WON, lead_spans
 from features.tables import Tables, empty_frame, empty_tables
 
 T0 = parse("2025-01-01")

@@ -6,11 +6,12 @@ import dataclasses
 
 import pytest
 
+from features.codes import rep_index
 from features.config import Config, Leads
 from features.desk import Desk
 from features.errors import ConfigError
 from features.moments import parse
-from features.ownership import lead_spans, rep_index
+from features.ownership import lead_spans
 from features.rep_features import rep_columns
 from features.spec import FeatureSpec, assemble_spec, make_spec
 from features.world import World, build

@@ -126,6 +126,22 @@ def test_revoking_takes_a_second_at_most_and_keys_are_not_looked_up_each_time(ke
     assert door.is_guarded()
 
 
+def test_what_is_remembered_is_what_a_look_up_would_say(keyring):
+    now = [0.0]
+    door = Doorkeeper(keyring, monotonic=lambda: now[0])
+    assert door.remembered(Headers({})) is None, "nothing is known before the first look"
+    assert door.principal(Headers({})) == door.remembered(Headers({}))
+    now[0] = 1.1
+    assert door.remembered(Headers({})) is None, "a key may have been made meanwhile"
+    shown = Headers({"x-api-key": keyring.add("rep", "R1")})
+    assert door.remembered(shown) is None
+    assert door.principal(shown) == door.remembered(shown)
+    assert door.remembered(shown).role == "rep"
+    assert door.remembered(Headers({"x-api-key": "guess"})) is None
+    now[0] = 2.3
+    assert door.remembered(shown) is None, "it may have been revoked meanwhile"
+
+
 def test_the_first_key_closes_a_running_service(keyring):
     now = [0.0]
     door = Doorkeeper(keyring, monotonic=lambda: now[0])

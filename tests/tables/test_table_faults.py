@@ -151,6 +151,9 @@ def test_very_many_faults_of_one_rule_are_counted(faults_of, monkeypatch):
     times = [f for f in faults if f.column == "created_at"]
     assert len(times) == 4
     assert times[0].rule.startswith("6 more rows")
+    faults = faults_of(leads="lead_id,created_at,source\n" + "L1,2025-01-01,web\n" * 9)
+    repeats = [f for f in faults if "duplicate key" in f.rule]
+    assert [(f.row, f.rule[:11]) for f in repeats] == [(0, "5 more rows"), *((n, "duplicate k") for n in (2, 3, 4))]
 
 
 def test_white_space_around_ids_and_headers_does_not_count(folder):

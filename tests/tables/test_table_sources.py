@@ -102,6 +102,12 @@ def test_a_query_that_fails_names_its_table(folder, query, said):
     assert said in str(caught.value)
 
 
+def test_a_query_that_names_two_columns_alike(folder):
+    query = "SELECT a.*, b.source FROM leads a JOIN leads b USING (lead_id)"
+    with pytest.raises(DataError, match=r"leads\.source: duplicate column"):
+        load_tables(folder, mapped(leads=TableSource(query=query)))
+
+
 def test_a_query_sees_no_variable_of_ours(folder):
     with pytest.raises(SourceError):
         load_tables(folder, mapped(leads=TableSource(query="SELECT * FROM raws")))

@@ -15,18 +15,20 @@ from features.rows import parse_rows, upsert
 from features.sources import load_tables
 from features.tables import dtype_of, empty_tables
 
+NAMES = st.sampled_from(sorted(SCHEMA))
 HEADERS = {name: ",".join(column.name for column in schema.columns) for name, schema in SCHEMA.items()}
-CELLS = st.sampled_from(
-    ["", "007", "NA", "nan", "inf", "1e400", "-1", "2025-01-02", "2025-13-45", "won", "lost", "2025-02", "1.005", '"',
-     '"a\nb"', "x" * 10_001, "9999-12-31", "true", "；", "\u3000", "é", "🙂", "1e-400", "24:00", "+08:00", "\r", ";", "\\", "'"]
-)  # fmt: skip
+NASTY = (
+    *("", "007", "NA", "nan", "inf", "1e400", "-1", "2025-01-02", "2025-13-45", "won", "lost", "2025-02", "1.005"),
+    *('"', '"a\nb"', "x" * 10_001, "9999-12-31", "true", "；", "\u3000", "é", "🙂", "1e-400", "24:00", "+08:00", "\r"),
+    *(";", "\\", "'"),
+)
+CELLS = st.sampled_from(NASTY)
 
 
 def check(folder: Path) -> None:
     try:
         tables = load_tables(folder, Config())
-    except (DataError, SourceError) as error:
-        assert str(error)
+    except (DataError, SourceError):
         return
     for name, schema in SCHEMA.items():
         for column in schema.columns:
@@ -43,9 +45,9 @@ def folder_with(name: str, data: bytes, suffix: str = "csv") -> tempfile.Tempora
     return place
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(
-    st.sampled_from(sorted(SCHEMA)),
+    NAMES,
     st.binary(max_size=300),
     st.booleans(),
     st.sampled_from(["csv", "csv", "parquet", "xlsx"]),
@@ -55,8 +57,8 @@ def test_arbitrary_bytes(name, data, headed, suffix):
         check(Path(place))
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
-@given(st.sampled_from(sorted(SCHEMA)), st.data())
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(NAMES, st.data())
 def test_nasty_cells(name, data):
     width = len(SCHEMA[name].columns)
     rows = data.draw(st.lists(st.lists(CELLS, min_size=width - 1, max_size=width + 1), max_size=4))
@@ -94,8 +96,8 @@ JSON = st.recursive(
 )
 
 
-@settings(max_examples=200, deadline=None)
-@given(st.sampled_from(sorted(SCHEMA)), st.data())
+@settings(max_examples=100, deadline=None)
+@given(NAMES, st.data())
 def test_arbitrary_json(name, data):
     names = st.sampled_from([column.name for column in SCHEMA[name].columns]) | st.text(max_size=5)
     rows = data.draw(st.lists(st.dictionaries(names, JSON, max_size=8), max_size=3))

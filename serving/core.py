@@ -1,0 +1,769 @@
+"""Fairlead as command line and HTTP use it: one facade over routing, forecasts, warnings, drivers and releases.
+
+The state (tables with the events received, board, release) is replaced as a whole, never changed; the store holds
+what must last. Both callers get the same answers because both call this.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import logging
+import tempfile
+import threading
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+import pandas as pd
+
+from features import moments
+from features.errors import (
+    DataError,
+    FairleadError,
+    Fault,
+    NoReleaseError,
+    RequestError,
+    UnknownLeadError,
+    UnknownRepError,
+)
+from features.moments import SECOND
+from features.rows import parse_leads_file, parse_rows, upsert
+from features.tables import Tables
+from models.forecasting.draws import Draws, Level, to_table
+from models.warning_rules import WarningItem
+from serving.alerts import AlertInputs, AlertWords, alert_documents, find_alerts
+from serving.board import Board
+from serving.desk import Lead, RoutingDesk, RuleMode
+from serving.http.protocol import ConflictError, DecisionFilters, MetricsSnapshot, Team
+from serving.release_probe import probe_release
+from serving.session import Session, apply_event
+from serving.store import AlertState, Reader, Store, StoredDecision, Transaction, UnknownWarningError
+from serving.texts import LANGUAGES, Lang
+from serving.wording import Json, decision_bytes, decision_document, feature_namer, one_line
+from training.release import Release, champion, promotions, read_release, release_for
+from training.snapshot import forecast_inputs, panel_rows_now, scored_pairs, targets_of
+from training.unit import ModelUnit
+
+_LOG = logging.getLogger("fairlead")
+_TICK_SECONDS = 60.0
+ROUTE_COLUMNS = (
+    "lead_id", "rep_id", "decided_at", "win_probability", "expected_value", "policy", "propensity", "reason",
+)  # fmt: skip
+_ERASED_FEED = ("from_rep_id", "rep_id", "by", "reason", "forced")
+
+
+def dump_json(document: object) -> str:
+    """JSON text for a file, with a final newline."""
+    return json.dumps(document, ensure_ascii=False, indent=1, allow_nan=False) + "\n"
+
+
+@dataclass(frozen=True)
+class Outlook:
+    """The forecast of one state: draws, the targets they are compared with, and every lead with its chance."""
+
+    draws: Draws
+    targets: pd.DataFrame
+    pairs: pd.DataFrame
+
+
+class State:
+    """One state of knowledge: board, desk, and what is derived from them when first asked for."""
+
+    def __init__(self, board: Board, session: Session, last_event: int) -> None:
+        self.board = board
+        self.session = session
+        self.last_event = last_event
+        self.lock = threading.Lock()
+        meanings = {} if board.unit is None else {row[0]: (row[3], row[4]) for row in board.unit.spec.describe()}
+        self.feature_name = feature_namer(meanings)
+        names = zip(board.reps["rep_id"], board.reps["name"], strict=True)
+        self.names = {str(rep): str(name) or str(rep) for rep, name in names}
+        self.desk = RoutingDesk(board, self.answers_of)
+
+    def name_of(self, rep_id: str) -> str:
+        """A rep's name for people, his id where he has none."""
+        return self.names.get(rep_id, rep_id)
+
+    def document(self, record: Mapping[str, Any], lang: Lang) -> Json:
+        """A decision's record in words."""
+        config = self.session.config
+        return decision_document(
+            record, lang, config.general.currency, config.routing.objective, self.name_of, self.feature_name
+        )
+
+    def answers_of(self, record: Mapping[str, Any]) -> dict[str, bytes]:
+        """A decision's answers by language, as they will be given for ever."""
+        return {lang: decision_bytes(self.document(record, lang)) for lang in LANGUAGES}
+
+    @property
+    def unit(self) -> ModelUnit:
+        """The models; NoReleaseError where no promoted release fits."""
+        if self.board.unit is None:
+            raise no_release(self.session, self.board.as_of)
+        return self.board.unit
+
+    @cached_property
+    def outlook(self) -> Outlook:
+        """Forecast draws for the month of as_of and the two after."""
+        unit, world = self.unit, self.board.world
+        assert world is not None
+        inputs = forecast_inputs(world, unit.conversion, unit.amount, unit.workdays)
+        draws = unit.forecast(inputs, panel_rows_now(world, unit.workdays))
+        pairs = scored_pairs(world, unit.conversion, unit.amount)
+        return Outlook(draws, targets_of(world.tables), pairs)
+
+    @cached_property
+    def alerts(self) -> list[WarningItem]:
+        """Warnings as of now, most urgent first."""
+        assert self.board.world is not None or self.unit
+        config, world = self.session.config, self.board.world
+        assert world is not None
+        found = self.outlook
+        return find_alerts(
+            AlertInputs(
+                world, self.unit, found.draws, found.targets, found.pairs, config.general.miss_ratio,
+                config.routing.contact_hours, config.warnings.budget,
+            )
+        )  # fmt: skip
+
+
+def no_release(session: Session, as_of: int) -> NoReleaseError:
+    """The error that names the command which makes a release."""
+    when = moments.iso(as_of, session.tables.zone)
+    return NoReleaseError(f"no promoted release knows only data up to {when}; run: fairlead train --as-of {when[:19]}")
+
+
+class Core:
+    """The facade. `dry_run`: decisions go to a copy of the store that is thrown away."""
+
+    def __init__(self, session: Session, dry_run: bool = False) -> None:
+        self.session = session
+        self._scratch: tempfile.TemporaryDirectory[str] | None = None
+        self.store = self._open_store(dry_run)
+        self._swap = threading.RLock()
+        self._stop = threading.Event()
+        self._clock_thread: threading.Thread | None = None
+        self._replay_clock: int | None = None
+        self._loaded_at = session.now()
+        self._base = self._visible(session.tables)
+        # The session's tables hold the events already.
+        with self.store.read() as view:
+            last = 0 if dry_run else view.last_event()
+        self._release: Release | None = None
+        self._unit = self._load_unit(session.as_of)
+        self._state = self._make_state(self._base, last)
+
+    # -- state --------------------------------------------------------------------------------------------------
+
+    def _open_store(self, dry_run: bool) -> Store:
+        if not dry_run:
+            return self.session.open_store()
+        self._scratch = tempfile.TemporaryDirectory(prefix="fairlead-")
+        copy = Store.open(Path(self._scratch.name) / "dry-run.db")
+        if (self.session.home.database.exists()) or "://" in self.session.config.store_url:
+            with self.session.open_store() as real, real.read() as view:
+                _copy_decisions(view, copy)
+        return copy
+
+    def _visible(self, tables: Tables) -> Tables:
+        """The tables without what --as-of hides; days of leaving stay as planned, for the hard rule."""
+        if not self.session.as_of_given:
+            return tables
+        known = tables.known(self.session.as_of)
+        planned = tables.reps.drop_duplicates("rep_id").set_index("rep_id")["left_on"]
+        reps = known.reps.assign(left_on=planned.reindex(known.reps["rep_id"]).to_numpy(dtype=np.int64))
+        return known.with_frames(reps=reps)
+
+    def _load_unit(self, as_of: int) -> ModelUnit | None:
+        try:
+            self._release = release_for(self.session.home.releases, as_of, self.session.tables.zone)
+        except NoReleaseError:
+            self._release = None
+            return None
+        return ModelUnit.from_release(self._release)
+
+    def _make_state(self, tables: Tables, last_event: int) -> State:
+        newest = tables.newest()
+        as_of = max(self.session.as_of, newest) if self.session.as_of_given else newest
+        board = Board(tables, self.session.config, as_of, self._unit)
+        if self._unit is not None:
+            board = replace(board, workdays=self._unit.workdays)
+        return State(board, self.session, last_event)
+
+    def state(self) -> State:
+        """The newest state: events that any process acknowledged are in it."""
+        with self.store.read() as view:
+            return self._caught_up(view)
+
+    def _caught_up(self, view: Reader) -> State:
+        with self._swap:
+            if view.last_event() == self._state.last_event:
+                return self._state
+            tables = self._state.board.tables
+            last = self._state.last_event
+            for event in view.events_after(last):
+                tables = apply_event(tables, event.table, event.rows)
+                last = event.seq
+            self._state = self._make_state(tables, last)
+            return self._state
+
+    def _ruled(self, tx: Reader, state: State) -> RoutingDesk:
+        found = tx.setting("rule_mode")
+        given: Mapping[str, Any] = found if isinstance(found, dict) else {}
+        state.desk.rules = RuleMode(bool(given.get("all", False)), frozenset(given.get("teams", [])))
+        return state.desk
+
+    @property
+    def zone(self) -> str:
+        """Time zone of days, weeks and times without an offset."""
+        return self.session.tables.zone
+
+    @property
+    def default_lang(self) -> str:
+        """Language where a caller asks for none."""
+        return self.session.lang
+
+    @property
+    def model_version(self) -> str | None:
+        """Version in use; None where rules decide."""
+        return self._unit.version if self._unit is not None else None
+
+    def has_keys(self) -> bool:
+        """Whether an API key was ever made."""
+        return self.store.has_keys()
+
+    def start_clock(self) -> None:
+        """Look at held leads at the end of each working day, in the background, until `close`."""
+        self._clock_thread = threading.Thread(target=self._run_clock, name="fairlead-clock", daemon=True)
+        self._clock_thread.start()
+
+    def _run_clock(self) -> None:
+        last = self.session.now()
+        while not self._stop.wait(_TICK_SECONDS):
+            now = self.session.now()
+            try:
+                self.end_days(last, now)
+            except FairleadError:
+                _LOG.exception("held leads could not be looked at; tried again in a minute")
+                continue
+            last = now
+
+    def end_days(self, after: int, until: int) -> list[str]:
+        """Ids of held leads released at the ends of working days in (after, until]."""
+        found: list[str] = []
+        state = self.state()
+        for end in state.desk.day_ends(after, until):
+            with self.store.transaction() as tx:
+                if tx.held():
+                    found += [stored.lead_id for stored in self._ruled(tx, state).release(tx, end)]
+        return found
+
+    def close(self) -> None:
+        """Let go of store and threads."""
+        self._stop.set()
+        if self._clock_thread is not None:
+            self._clock_thread.join(timeout=5)
+        self.store.close()
+        if self._scratch is not None:
+            self._scratch.cleanup()
+
+    # -- routing ------------------------------------------------------------------------------------------------
+
+    def _moment(self, decided_at: int | None) -> int:
+        if decided_at is None:
+            return self.session.now()
+        self._replay_clock = max(decided_at, self._replay_clock or decided_at)
+        return decided_at
+
+    def _decision_clock(self) -> int:
+        """The newest decided_at in a replay, else now."""
+        return self._replay_clock if self._replay_clock is not None else self.session.now()
+
+    def _parsed(self, rows: Sequence[Mapping[str, object]], state: State) -> list[Lead]:
+        parsed = parse_rows("leads", rows, state.board.tables)
+        if parsed.faults:
+            raise DataError(parsed.faults)
+        frame = parsed.frame
+        return [
+            Lead(str(frame["lead_id"].iloc[i]), frame.iloc[[i]].reset_index(drop=True), rows[int(parsed.places[i]) - 1])
+            for i in range(len(frame))
+        ]
+
+    def assign(self, lead: Mapping[str, object], *, decided_at: int | None, lang: str) -> tuple[int, bytes]:
+        """201 and a new decision as JSON bytes, or 200 and the one that stands."""
+        moment = self._moment(decided_at)
+        parsed = self._parsed([lead], self.state())[0]
+        with self.store.transaction() as tx:
+            state = self._caught_up(tx)
+            stored, new = self._ruled(tx, state).assign(tx, parsed, moment)
+        return (201 if new else 200), self._answer(state, stored, lang)
+
+    def assign_batch(
+        self, leads: Sequence[Mapping[str, object]], *, decided_at: int | None, lang: str
+    ) -> tuple[int, bytes]:
+        """201 and `{"items": [{"lead_id", "status_code", "decision"}]}`, decided together, duplicates once."""
+        moment = self._moment(decided_at)
+        parsed = self._parsed(leads, self.state())
+        with self.store.transaction() as tx:
+            state = self._caught_up(tx)
+            decided = self._ruled(tx, state).assign_batch(tx, parsed, moment)
+        items = [
+            {
+                "lead_id": stored.lead_id,
+                "status_code": 201 if new else 200,
+                "decision": json.loads(self._answer(state, stored, lang)),
+            }
+            for stored, new in decided
+        ]
+        return 201, decision_bytes({"items": items})
+
+    def _answer(self, state: State, stored: StoredDecision, lang: str) -> bytes:
+        given = stored.answers.get(lang)
+        return given if given is not None else decision_bytes(state.document(stored.record, _language(lang)))
+
+    def route(self, leads: Sequence[Lead]) -> list[StoredDecision]:
+        """Final decisions of leads routed one at a time in the order of created_at, as the service would."""
+        ordered = sorted(leads, key=lambda lead: (lead.created_at, lead.lead_id))
+        clock = ordered[0].created_at if ordered else 0
+        for lead in ordered:
+            self.end_days(clock, lead.created_at)
+            clock = max(clock, self._moment(lead.created_at))
+            with self.store.transaction() as tx:
+                self._ruled(tx, self._caught_up(tx)).assign(tx, lead, lead.created_at)
+        if ordered:
+            self.end_days(clock, moments.end_of_week(clock, self.zone) - 1)
+        with self.store.read() as view:
+            found = view.decided([lead.lead_id for lead in leads])
+        return [found[lead.lead_id] for lead in leads]
+
+    def route_csv(self, path: Path, lang: str | None = None) -> str:
+        """The contract's CSV of a leads file routed; DataError lists every fault of the file, then nothing is decided."""
+        state = self.state()
+        frame = parse_leads_file(path, self.zone, state.board.tables)
+        leads = [
+            Lead(
+                str(frame["lead_id"].iloc[i]), frame.iloc[[i]].reset_index(drop=True), _row_of(frame.iloc[i], self.zone)
+            )
+            for i in range(len(frame))
+        ]
+        out = io.StringIO(newline="")
+        writer = csv.writer(out, lineterminator="\n")
+        writer.writerow(ROUTE_COLUMNS)
+        for stored in self.route(leads):
+            document = state.document(stored.record, _language(lang or self.session.lang))
+            values = {**document, "rep_id": stored.owner_rep_id or "", "reason": one_line(document)}
+            writer.writerow(["" if values[name] is None else values[name] for name in ROUTE_COLUMNS])
+        return out.getvalue()
+
+    def decision(self, lead_id: str, *, lang: str) -> Json:
+        """The decision with candidates, versions, `owner_rep_id` and `history`."""
+        state = self.state()
+        with self.store.read() as view:
+            stored = view.decision(lead_id)
+            history = view.history(lead_id)
+        if stored is None:
+            raise UnknownLeadError(f"no decision about lead {lead_id!r} is on record")
+        return {
+            **state.document(stored.record, _language(lang)),
+            "status": stored.status,
+            "owner_rep_id": stored.owner_rep_id,
+            "owned_at": None if stored.owned_at is None else moments.iso(stored.owned_at, self.zone),
+            "overridden": stored.overridden,
+            "lead": stored.lead,
+            "history": [
+                self._entry(entry.seq, entry.kind, entry.at, entry.lead_id, entry.rep_id, entry.body)
+                for entry in history
+            ],
+        }
+
+    def _entry(
+        self, seq: int, kind: str, at: int, lead_id: str | None, rep_id: str | None, body: Mapping[str, Any] | None
+    ) -> Json:
+        extra = {key: body[key] for key in _ERASED_FEED if body is not None and key in body}
+        shown: Json = {"seq": seq, "kind": kind, "at": moments.iso(at, self.zone), "lead_id": lead_id, "rep_id": rep_id}
+        if body is not None and kind in ("decision", "release"):
+            extra = {key: body.get(key) for key in ("status", "policy", "model_version", "policy_version")}
+        return {**extra, **shown}
+
+    def decisions(self, filters: DecisionFilters, *, lang: str) -> Json:
+        """`{"items": [decision], "next_cursor"}`."""
+        state = self.state()
+        with self.store.read() as view:
+            page = view.decisions(
+                status=filters.status, rep_id=filters.rep_id, rep_ids=filters.rep_ids, since=filters.since,
+                cursor=filters.cursor, limit=filters.limit,
+            )  # fmt: skip
+        items = [
+            {
+                **state.document(stored.record, _language(lang)),
+                "status": stored.status,
+                "owner_rep_id": stored.owner_rep_id,
+            }
+            for stored in page.items
+        ]
+        return {"items": items, "next_cursor": page.next_cursor}
+
+    def feed(self, after: int, limit: int, *, lang: str) -> Json:
+        """Every decision, release, override and move in order."""
+        del lang  # codes only: integrators read it
+        with self.store.read() as view:
+            entries = view.log_after(after, limit)
+        items = [self._entry(e.seq, e.kind, e.at, e.lead_id, e.rep_id, e.body) for e in entries]
+        return {"items": items, "next_after": entries[-1].seq if entries else after}
+
+    def override(self, lead_id: str, *, rep_id: str, by: str, reason: str, force: bool, lang: str) -> Json:
+        """The decision with its new owner; ConflictError where the rep is full (unless forced) or has left."""
+        at = self._decision_clock()
+        with self.store.transaction() as tx:
+            state = self._caught_up(tx)
+            stored = tx.decision(lead_id)
+            if stored is None:
+                raise UnknownLeadError(f"no decision about lead {lead_id!r} is on record")
+            board = state.board
+            if rep_id not in board.index:
+                raise UnknownRepError(f"the tables know no rep {rep_id!r}")
+            rep = board.index[rep_id]
+            at = max(at, stored.decided_at)
+            if board.gone(rep, at):
+                raise ConflictError(f"rep {rep_id} has left; nobody can be given a lead after leaving")
+            week = self._ruled(tx, state).week_of(tx, at)
+            if stored.owner_rep_id != rep_id:
+                if week.used[rep] >= board.capacity[rep] and not force:
+                    raise ConflictError(
+                        f"rep {rep_id} has {week.used[rep]} of {board.capacity[rep]} places of {week.text} taken; "
+                        'send "force": true to go over it'
+                    )
+                tx.override(lead_id, rep_id=rep_id, at=at, week=week.text, by=by, reason=reason, forced=force)
+        return self.decision(lead_id, lang=lang)
+
+    # -- events and data ----------------------------------------------------------------------------------------
+
+    def add_events(self, table: str, rows: Sequence[Mapping[str, object]], *, sender: str) -> Json:
+        """`{"accepted", "seq"}` once durable; DataError lists every bad row, and then nothing was taken."""
+        with self.store.transaction() as tx:
+            state = self._caught_up(tx)
+            tables = self._with_decided_leads(tx, state.board.tables, rows)
+            parsed = parse_rows(table, rows, tables)
+            if parsed.faults:
+                raise DataError(parsed.faults)
+            sent = [dict(row) for row in rows]
+            missing = self._missing_leads(tx, state.board.tables, rows)
+            if missing and table != "leads":
+                # A lead decided here and not yet in the tables comes along, so that the rows find it later too.
+                tx.put_events("leads", missing, received_at=self.session.now(), received_from=sender)
+            seq = tx.put_events(table, sent, received_at=self.session.now(), received_from=sender)
+            if table == "assignments":
+                self._moves(tx, parsed.frame, sender)
+        return {"accepted": len(sent), "seq": seq}
+
+    def _missing_leads(self, tx: Transaction, tables: Tables, rows: Iterable[Mapping[str, object]]) -> list[Json]:
+        """Rows of leads that the store decided, that the events name, and that the tables do not hold yet."""
+        known = set(tables.leads["lead_id"])
+        named = sorted({str(row.get("lead_id", "")) for row in rows} - known - {""})
+        return [dict(stored.lead) for _, stored in sorted(tx.decided(named).items())]
+
+    def _with_decided_leads(self, tx: Transaction, tables: Tables, rows: Sequence[Mapping[str, object]]) -> Tables:
+        missing = self._missing_leads(tx, tables, rows)
+        if not missing:
+            return tables
+        parsed = parse_rows("leads", missing, tables, check_references=False)
+        return upsert(tables, "leads", parsed.frame)
+
+    def _moves(self, tx: Transaction, frame: pd.DataFrame, sender: str) -> None:
+        """Hand-overs of leads that were decided here, to somebody else, are moves on their record."""
+        ordered = frame.sort_values("assigned_at", kind="stable")
+        moments_of = ordered["assigned_at"].to_numpy(dtype=np.int64)
+        for lead_id, rep_id, at in zip(ordered["lead_id"], ordered["rep_id"], moments_of, strict=True):
+            stored = tx.decision(str(lead_id))
+            if stored is not None and stored.owner_rep_id != str(rep_id):
+                tx.move(str(lead_id), rep_id=str(rep_id), at=int(at), by=sender or "events")
+
+    def reload_data(self) -> Json:
+        """Read the tables again and lay the received events over them."""
+        tables = self.session.reload()
+        with self._swap, self.store.read() as view:
+            last = 0
+            for event in view.events_after(0):
+                tables = apply_event(tables, event.table, event.rows)
+                last = event.seq
+            self.session.tables = tables
+            if not self.session.as_of_given:
+                self.session.as_of = tables.newest()
+            self._base = self._visible(tables)
+            self._state = self._make_state(self._base, last)
+        rows = {name: len(frame) for name, frame in tables.frames.items()}
+        return {"rows": rows, "data_until": moments.iso(self._state.board.as_of, self.zone)}
+
+    # -- forecasts, warnings, drivers ---------------------------------------------------------------------------
+
+    def forecast_table(self, month: str | None, level: str) -> pd.DataFrame:
+        """The contract's forecast; RequestError for a month outside the three that are forecast."""
+        state = self.state()
+        found = state.outlook
+        table = to_table(
+            found.draws,
+            cast("Level", level),
+            found.targets,
+            self.session.config.general.miss_ratio,
+            state.board.as_of,
+            self.zone,
+        )
+        if month is None:
+            return table
+        months = [moments.month_text(int(m)) for m in found.draws.months]
+        if month not in months:
+            day = moments.iso(state.board.as_of, self.zone)[:10]
+            raise RequestError(f"month {month!r}: as of {day} there are forecasts for {', '.join(months)}")
+        return table.loc[table["month"] == month].reset_index(drop=True)
+
+    def forecast_csv(self, month: str | None, level: str) -> str:
+        """The forecast as CSV: money to the cent, probabilities to six digits."""
+        table = _rounded(self.forecast_table(month, level))
+        return str(table.to_csv(index=False, lineterminator="\n"))
+
+    def forecasts(self, *, month: str | None, level: str, id: str | None, lang: str) -> Json:  # noqa: A002 - the route's own word
+        """`{"items": [row of the forecast table]}`."""
+        del lang  # numbers only
+        table = _rounded(self.forecast_table(month, level))
+        if id is not None:
+            table = table.loc[table["rep_id" if level == "rep" else "id"] == id]
+            if not len(table):
+                raise (UnknownRepError if level == "rep" else RequestError)(f"no forecast for {level} {id!r}")
+        items = [{str(k): _plain(v) for k, v in row.items()} for row in table.to_dict("records")]
+        if level == "rep":
+            items = [{"level": "rep", "id": item["rep_id"], **item} for item in items]
+        choice = self.state().unit.contribution.choice
+        return {"items": items, "method": choice.method, "reason": choice.reason}
+
+    def warning_items(self, lang: str | None = None) -> list[Json]:
+        """The contract's warnings, most urgent first, with their state in the store."""
+        state = self.state()
+        ids = [item.id for item in state.alerts]
+        with self.store.read() as view:
+            states = view.alerts() if view.alerts_are_current(ids) else None
+        if states is None:
+            with self.store.transaction() as tx:
+                states = tx.sync_alerts(ids, now=state.board.as_of)
+        known: Mapping[str, AlertState] = states
+        general = self.session.config.general
+        words = AlertWords(
+            _language(lang or self.session.lang), general.currency, general.miss_ratio,
+            self.session.config.routing.contact_hours,
+        )  # fmt: skip
+
+        def status_of(warning_id: str) -> tuple[str, str]:
+            found = known.get(warning_id)
+            return ("open", "") if found is None else (found.status, moments.iso(found.opened_at, self.zone))
+
+        return alert_documents(state.alerts, words, status_of)
+
+    def warnings(self, *, lang: str) -> Json:
+        """`{"items": [warning]}`."""
+        return {"items": self.warning_items(lang)}
+
+    def acknowledge(self, warning_id: str, *, by: str, note: str, lang: str) -> Json:
+        """The acknowledged warning."""
+        items = {item["id"]: item for item in self.warning_items(lang)}
+        with self.store.transaction() as tx:
+            state = tx.acknowledge_alert(warning_id, by=by, note=note, now=self.session.now())
+        return {
+            **items.get(warning_id, {"id": warning_id}),
+            "status": state.status,
+            "acknowledged_by": by,
+            "note": note,
+        }
+
+    def warning_rep(self, warning_id: str) -> str | None:
+        """Whose warning it is; None for one that nobody raised."""
+        return next((item.rep_id for item in self.state().alerts if item.id == warning_id), None)
+
+    def drivers(self, *, level: str | None, id: str | None, lang: str) -> Json:  # noqa: A002 - the route's own word
+        """`drivers.json`, narrowed to a level and an id where given."""
+        del lang  # codes and numbers
+        from serving.reports.payload import drivers_json
+
+        whole = drivers_json(self.driver_payload(None))
+        if level is None:
+            return whole
+        blocks = {"company": [whole["company"]], "team": whole["teams"], "rep": whole["reps"]}[level]
+        if id is not None:
+            blocks = [block for block in blocks if block["id"] == id]
+            if not blocks:
+                raise (UnknownRepError if level == "rep" else RequestError)(f"no drivers for {level} {id!r}")
+        kept = {key: whole[key] for key in ("as_of", "month", "currency", "effects", "ranking", "model", "statement")}
+        return {**kept, "level": level, "items": blocks}
+
+    def driver_payload(self, month: str | None) -> Any:
+        """What the driver report says, without language."""
+        from serving.reports.assemble import build_payload
+
+        state = self.state()
+        assert state.unit is not None
+        index = None if month is None else _month(month)
+        return build_payload(state.board, state.unit, self.session.config, index)
+
+    def write_report(self, out: Path, month: str | None, lang: str | None = None) -> list[Path]:
+        """Write `drivers.json` and `report.html` into a folder; the paths."""
+        from serving.reports.payload import drivers_json
+        from serving.reports.render import render_report
+
+        payload = self.driver_payload(month)
+        out.mkdir(parents=True, exist_ok=True)
+        written = [out / "drivers.json", out / "report.html"]
+        written[0].write_text(dump_json(drivers_json(payload)), encoding="utf-8")
+        written[1].write_text(render_report(payload, _language(lang or self.session.lang)), encoding="utf-8")
+        return written
+
+    # -- releases and operation ---------------------------------------------------------------------------------
+
+    def models(self) -> Json:
+        """Versions and metrics of the releases."""
+        releases = self.session.home.releases
+        record = promotions(releases)
+        items = [
+            {
+                "version": promotion.version,
+                "action": promotion.action,
+                "data_until": moments.iso(promotion.data_until, self.zone),
+                "promoted_at": moments.iso(promotion.at, self.zone),
+                "reason": promotion.reason,
+            }
+            for promotion in reversed(record)
+        ]
+        report = self._unit.report if self._unit is not None else {}
+        return {
+            "in_use": self.model_version,
+            "champion": champion(releases),
+            "routing_mode": self._unit.routing_mode if self._unit is not None else "fallback",
+            "findings": report.get("findings"),
+            "forecast": report.get("choice"),
+            "releases": items,
+        }
+
+    def reload_models(self) -> Json:
+        """Take the promoted release if its hashes hold and it answers in a child process; else keep the old one."""
+        releases = self.session.home.releases
+        wanted = release_for(releases, self.session.as_of, self.zone)
+        if wanted.version != self.model_version:
+            probe_release(releases, wanted.version)
+            unit = ModelUnit.from_release(read_release(releases, wanted.version))
+            with self._swap:
+                self._unit, self._release = unit, wanted
+                self._loaded_at = self.session.now()
+                self._state = self._make_state(self._state.board.tables, self._state.last_event)
+        return self.models()
+
+    def rule_mode(self) -> Json:
+        """`{"all", "teams"}`: where routing runs by rules only."""
+        with self.store.read() as view:
+            found = view.setting("rule_mode")
+        given: Mapping[str, Any] = found if isinstance(found, dict) else {}
+        return {"all": bool(given.get("all", False)), "teams": sorted(given.get("teams", []))}
+
+    def set_rule_mode(self, *, on: bool, team_id: str | None, by: str) -> Json:
+        """`rule_mode()` after switching it for a team, or for all."""
+        now = self.rule_mode()
+        if team_id is None:
+            now["all"] = on
+        else:
+            now["teams"] = sorted((set(now["teams"]) | {team_id}) if on else (set(now["teams"]) - {team_id}))
+        with self.store.transaction() as tx:
+            tx.set_setting("rule_mode", now, by=by)
+        return now
+
+    def ready(self) -> Json:
+        """`{"ok", "reasons"}`: whether decisions can be made, and what is not as it should be."""
+        reasons = []
+        try:
+            with self.store.read() as view:
+                view.last_event()
+        except FairleadError as error:
+            return {"ok": False, "reasons": [str(error)]}
+        if self._unit is None:
+            reasons.append("no promoted release fits: routing by hard rules and least load")
+        return {"ok": True, "reasons": reasons, "model_version": self.model_version}
+
+    def metrics_snapshot(self) -> MetricsSnapshot:
+        """Totals from the store, and ages."""
+        with self.store.read() as view:
+            counts = view.counts()
+        now = self.session.now()
+        until = self._unit.data_until if self._unit is not None else None
+        return MetricsSnapshot(
+            decisions=counts.by_policy,
+            held=counts.held,
+            overrides=counts.overrides,
+            event_rows=counts.event_rows,
+            model_age_seconds=None if until is None else (now - until) / SECOND,
+            feature_age_seconds=(now - self._state.board.as_of) / SECOND,
+            fallback=self._unit is None,
+        )
+
+    def team(self, manager: str) -> Team:
+        """Whom the manager with that subject (a manager_id or a team_id) answers for."""
+        reps = self.state().board.reps
+        mine = reps.loc[((reps["manager_id"] == manager) | (reps["team_id"] == manager)).to_numpy()]
+        return Team(frozenset(map(str, mine["rep_id"])), frozenset(set(map(str, mine["team_id"])) - {""}))
+
+
+def _language(lang: str) -> Lang:
+    return "zh" if lang == "zh" else "en"
+
+
+def _month(text: str) -> int:
+    try:
+        return moments.parse_month(text)
+    except ValueError as error:
+        raise RequestError(str(error)) from error
+
+
+def _plain(value: Any) -> Any:
+    """JSON-able value: NaN as null, numpy numbers as Python's."""
+    if isinstance(value, np.generic):
+        value = value.item()
+    return None if isinstance(value, float) and not np.isfinite(value) else value
+
+
+def _rounded(table: pd.DataFrame) -> pd.DataFrame:
+    money = [name for name in table.columns if name in ("mean", "target") or (name[0] == "p" and name[1:].isdigit())]
+    rounded = table.assign(**{name: table[name].round(2) for name in money})
+    return rounded.assign(p_miss=rounded["p_miss"].round(6))
+
+
+def _row_of(row: pd.Series, zone: str) -> Json:
+    """A typed lead row as JSON sends it: times as text, missing cells left out."""
+    made: Json = {}
+    for name, value in row.items():
+        if name == "known_at" or value == "" or (isinstance(value, float) and np.isnan(value)):
+            continue
+        if name in ("created_at", "recorded_at"):
+            if int(value) != moments.NEVER:
+                made[str(name)] = moments.iso(int(value), zone)
+        else:
+            made[str(name)] = _plain(value)
+    return made
+
+
+def _copy_decisions(view: Reader, copy: Store) -> None:
+    """Places taken and leads held, so that a dry run starts where the real desk stands."""
+    cursor: int | None = None
+    with copy.transaction() as tx:
+        while True:
+            page = view.decisions(cursor=cursor, limit=1000)
+            for stored in page.items:
+                tx.put_decision(
+                    stored.lead_id, decided_at=stored.decided_at, status=stored.status, rep_id=stored.owner_rep_id,
+                    week=stored.week, record=stored.record, lead=stored.lead, policy=stored.policy,
+                    answers=stored.answers,
+                )  # fmt: skip
+            if page.next_cursor is None:
+                return
+            cursor = page.next_cursor
+
+
+__all__ = ["Core", "Fault", "State", "UnknownWarningError", "dump_json"]

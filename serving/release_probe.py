@@ -1,0 +1,36 @@
+"""Trying a release in a child process before it is loaded: a broken model text kills the process that reads it."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+from training.release import ReleaseError
+
+_SECONDS = 60
+_CODE = """
+import sys
+from pathlib import Path
+from training.release import read_release
+from training.unit import ModelUnit
+unit = ModelUnit.from_release(read_release(Path(sys.argv[1]), sys.argv[2]))
+print(unit.version, unit.routing_mode)
+"""
+
+
+def probe_release(releases: Path, version: str) -> None:
+    """Load the release in a child; ReleaseError where it fails, dies or hangs."""
+    try:
+        done = subprocess.run(  # noqa: S603 - our own interpreter and code
+            [sys.executable, "-c", _CODE, str(releases), version],
+            capture_output=True,
+            text=True,
+            timeout=_SECONDS,
+            check=False,
+        )
+    except subprocess.TimeoutExpired as error:
+        raise ReleaseError(f"release {version} did not load within {_SECONDS} seconds; the old one stays") from error
+    if done.returncode != 0 or version not in done.stdout:
+        last = (done.stderr.strip().splitlines() or ["no message"])[-1]
+        raise ReleaseError(f"release {version} cannot be used ({last}); the old one stays")

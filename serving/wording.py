@@ -1,0 +1,116 @@
+"""Decisions in words: the stored record's codes and numbers as sentences of one language."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from serving.texts import Lang, has, money, number, percent, t
+
+Json = dict[str, Any]
+Namer = Callable[[str], str]
+FeatureNamer = Callable[[Lang, str], str]
+
+
+def decision_bytes(document: Mapping[str, Any]) -> bytes:
+    """A decision's JSON bytes, the same for the same document."""
+    return json.dumps(document, ensure_ascii=False, allow_nan=False, separators=(", ", ": ")).encode()
+
+
+def decision_document(
+    record: Mapping[str, Any], lang: Lang, currency: str, objective: str, name_of: Namer, feature_name: FeatureNamer
+) -> Json:
+    """The contract's decision in one language, from the record as it was stored."""
+    reasons: Any = record.get("reasons", [])
+    alternatives: Any = record.get("alternatives", [])
+    wins = objective == "wins"
+    return {
+        "lead_id": record["lead_id"],
+        "rep_id": record["rep_id"],
+        "decided_at": record["decided_at"],
+        "status": record["status"],
+        "win_probability": record["win_probability"],
+        "expected_value": record["expected_value"],
+        "capacity_price": record["capacity_price"],
+        "policy": record["policy"],
+        "propensity": record["propensity"],
+        "reasons": [
+            {
+                "feature": reason["feature"],
+                "text": reason_text(reason, lang, currency, wins, name_of, feature_name),
+                "contribution": reason["contribution"],
+            }
+            for reason in reasons
+        ],
+        "alternatives": [alternative(other, lang) for other in alternatives],
+        "model_version": record["model_version"],
+        "policy_version": record["policy_version"],
+        "data_until": record.get("data_until"),
+    }
+
+
+def alternative(other: Mapping[str, Any], lang: Lang) -> Json:
+    """One alternative of a decision."""
+    rule = t(lang, f"rule.{other['rule']}")
+    why = t(lang, f"why_not.{other['why_not']}", rule=rule, p=percent(lang, other["win_probability"], 1))
+    shown = ("rep_id", "win_probability", "expected_value", "capacity_price", "propensity")
+    return {**{key: other[key] for key in shown}, "why_not": why, "why_not_code": other["why_not"]}
+
+
+def reason_text(
+    reason: Mapping[str, Any], lang: Lang, currency: str, wins: bool, name_of: Namer, feature_name: FeatureNamer
+) -> str:
+    """One reason as a sentence."""
+    code, numbers = str(reason["code"]), dict(reason["numbers"])
+    if code == "feature":
+        shown = number(lang, float(numbers["points"]), 1, signed=True)
+        return t(lang, "routing.feature", name=feature_name(lang, str(reason["feature"])), points=shown)
+    if code == "ruled_out":
+        parts = [t(lang, "routing.rule_name_count", n=n, rule=t(lang, f"rule.{rule}")) for rule, n in numbers.items()]
+        return t(lang, "routing.ruled_out", rules=("、" if lang == "zh" else ", ").join(parts))
+    if code == "owner_unavailable":
+        return t(lang, "routing.owner_unavailable", rule=t(lang, f"rule.{numbers['rule']}"))
+    if code in ("best_net", "explored", "price"):
+        return _against(code, numbers, lang, currency, wins, name_of)
+    load = percent(lang, numbers.get("load_share"))
+    return t(lang, f"routing.{code}", load=load)
+
+
+def _against(code: str, numbers: Mapping[str, Any], lang: Lang, currency: str, wins: bool, name_of: Namer) -> str:
+    def worth(key: str) -> str:
+        return number(lang, numbers[key], 2) if wins else money(lang, currency, numbers[key])
+
+    key = "best_net_wins" if code == "best_net" and wins else code
+    return t(
+        lang,
+        f"routing.{key}",
+        rep=name_of(str(numbers["rep"])),
+        other=name_of(str(numbers["other"])),
+        p=percent(lang, numbers["p"], 1),
+        p_other=percent(lang, numbers["p_other"], 1),
+        value=worth("value"),
+        value_other=worth("value_other"),
+        price=worth("price"),
+        price_other=worth("price_other"),
+    )
+
+
+def feature_namer(meanings: Mapping[str, tuple[str, str]]) -> FeatureNamer:
+    """Names of model features for people, from the spec's meanings (English, Chinese)."""
+
+    def name(lang: Lang, feature: str) -> str:
+        if feature in meanings:
+            return meanings[feature][0 if lang == "en" else 1]
+        if " x " in feature:
+            left, right = feature.split(" x ", 1)
+            return f"{name(lang, left)} × {name(lang, right)}"
+        key = f"routing_feature.{feature}"
+        return t(lang, key) if has(lang, key) else feature.replace("_", " ")
+
+    return name
+
+
+def one_line(document: Mapping[str, Any]) -> str:
+    """The reasons of a decision in one line, for a CSV."""
+    return " ".join(str(reason["text"]) for reason in document["reasons"][:3])

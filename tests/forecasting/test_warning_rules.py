@@ -1,0 +1,175 @@
+"""Warnings: silent under a stationary null, loud on a true drop, and telling worse leads from behaviour."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from models.warning_evidence import (
+    Conversions,
+    Counts,
+    discoveries,
+    dispersion_of,
+    fewer_wins,
+    poisson_drop,
+    share_drop,
+)
+from models.warning_rules import (
+    Effect,
+    IdleLead,
+    OpenCourse,
+    Outlook,
+    Signals,
+    WarningSettings,
+    find_warnings,
+    warning_id,
+    within_budget,
+)
+
+MONTH = 2025 * 12 + 2
+
+
+def stationary(rng: np.random.Generator, n: int = 60) -> list[Signals]:
+    """Reps whose behaviour and leads did not change; follow-ups come in bunches (negative binomial)."""
+    out = []
+    for r in range(n):
+        rate = rng.gamma(6.0, 1.5 / 6.0)
+        now, before = (rng.poisson(rate * weeks * rng.gamma(200.0, 1 / 200.0)) for weeks in (40, 130))
+        p_now, p_before = rng.beta(2, 6, 14), rng.beta(2, 6, 40)
+        share = rng.uniform(0.5, 0.9)
+        out.append(Signals(
+            f"R{r}", f"T{r % 5}", Counts(now, 40, before, 130),
+            Counts(rng.binomial(20, share), 20, rng.binomial(60, share), 60),
+            Conversions(int((rng.random(14) < p_now).sum()), tuple(p_now),
+                        int((rng.random(40) < p_before).sum()), tuple(p_before)),
+            Counts(rng.poisson(20), 1, rng.poisson(60), 3),
+        ))  # fmt: skip
+    return out
+
+
+def test_false_alarms_are_rare_when_nothing_changed():
+    """Each of four rules is held to a tenth of sweeps with any false alarm; together well under one alarm a sweep."""
+    rng = np.random.default_rng(0)
+    alarms = [len(find_warnings([], stationary(rng), MONTH)) for _ in range(60)]
+    assert np.mean(alarms) < 0.4
+    assert np.mean(np.array(alarms) > 0) < 0.3
+
+
+def test_a_true_slump_is_told_with_its_numbers():
+    """Follow-ups fall to 0.9 a week from 1.8: the reason carries both, the suggestion what an effect says."""
+    signals = stationary(np.random.default_rng(1))
+    signals[7] = replace(signals[7], follow_ups=Counts(72, 80, 468, 260))
+    effects = {"followups_per_week": Effect(500.0, 200.0, 800.0, "identified")}
+    items = [i for i in find_warnings([], signals, MONTH, effects=effects) if i.kind == "follow_up_drop"]
+    assert [i.rep_id for i in items] == ["R7"]
+    reason, suggestion = items[0].reasons[0], items[0].suggestions[0]
+    assert (reason.code, reason.value, reason.baseline) == ("follow_ups_per_week", 0.9, 1.8)
+    assert suggestion.expected_gain == pytest.approx(450.0)
+    assert suggestion.numbers["gain_low"] == pytest.approx(180.0)
+
+
+@pytest.mark.parametrize(
+    "effect", [None, Effect(None, None, None, "not_identified"), Effect(9.0, 1.0, 20.0, "not_identified")]
+)
+def test_no_gain_is_promised_without_a_supported_effect(effect):
+    signals = [Signals("A", "T", follow_ups=Counts(10, 40, 300, 130))]
+    items = find_warnings([], signals, MONTH, effects={} if effect is None else {"followups_per_week": effect})
+    assert items[0].suggestions[0].expected_gain is None
+    assert items[0].suggestions[0].evidence == ("no_estimate" if effect is None else "not_identified")
+
+
+def test_worse_leads_are_told_from_behaviour():
+    good, bad = tuple([0.4] * 30), tuple([0.05] * 30)
+    worse = find_warnings([], [Signals("A", "T", conversions=Conversions(1, bad, 16, tuple([0.4] * 40)))], MONTH)
+    assert [(i.kind, i.severity, i.reasons[0].code) for i in worse] == [("conversion_drop", "low", "leads_got_worse")]
+    fewer = find_warnings([], [Signals("A", "T", conversions=Conversions(1, good, 16, tuple([0.4] * 40)))], MONTH)
+    assert [(i.kind, i.severity, i.reasons[0].code) for i in fewer] == [("conversion_drop", "high", "won_share")]
+
+
+def test_misses_rank_by_probability_class_then_by_money_and_carry_the_forecast():
+    outlooks = [
+        Outlook("A", "T", MONTH, 100.0, 500.0, 0.95, 50.0),
+        Outlook("B", "T", MONTH, 100.0, 500.0, 0.95, 250.0),
+        Outlook("C", "T", MONTH, 400.0, 500.0, 0.65, 900.0),
+        Outlook("D", "T", MONTH, 800.0, 500.0, 0.05, 0.0),
+        Outlook("E", "T", MONTH, 800.0, None, None),
+    ]
+    items = find_warnings(outlooks, [], MONTH, opened_at="2025-03-01T00:00:00+00:00")
+    assert [i.rep_id for i in items] == ["B", "A", "C"]
+    assert (items[0].month, items[0].p_miss, items[0].target, items[0].status) == ("2025-03", 0.95, 500.0, "open")
+    assert items[0].opened_at == "2025-03-01T00:00:00+00:00"
+
+
+def test_the_budget_holds_by_team_and_month_and_keeps_room_for_behaviour():
+    outlooks = [Outlook(f"R{i}", "T", m, 1.0, 9.0, 0.99, 5.0) for i in range(20) for m in (MONTH, MONTH + 1)]
+    idle = tuple(IdleLead(f"L{i}", 10.0 + i, 30.0, 3.0) for i in range(20))
+    items = find_warnings(outlooks, [Signals("R1", "T", idle_leads=idle)], MONTH, settings=WarningSettings(budget=5))
+    by_month = {m: [i for i in items if i.month == m] for m in ("2025-03", "2025-04")}
+    assert len(by_month["2025-03"]) == len(by_month["2025-04"]) == 5
+    assert sorted(i.lead_id for i in by_month["2025-03"] if i.kind == "idle_lead") == ["L18", "L19"]
+    assert within_budget([], WarningSettings()) == []
+
+
+def test_ids_are_stable_and_tell_rep_lead_kind_and_month_apart():
+    parts = [
+        ("R", "", "target_miss", "2025-03"),
+        ("R", "L", "idle_lead", "2025-03"),
+        ("R", "", "target_miss", "2025-04"),
+    ]
+    ids = [warning_id(*p) for p in parts]
+    assert len(set(ids)) == 3
+    assert ids == [warning_id(*p) for p in parts]
+    assert warning_id("a", "bc", "k", "m") != warning_id("ab", "c", "k", "m")
+
+
+def test_training_and_workload_and_slow_contact_have_their_kinds():
+    signals = [
+        Signals("A", "T", courses=(OpenCourse("C1", "closing", 90.0, 20.0), OpenCourse("C2", "", 5.0, 20.0))),
+        Signals("B", "T", workload=Counts(60, 1, 60, 3)),
+        Signals("C", "T", responses=Counts(2, 20, 54, 60)),
+    ]
+    effects = {"training:closing": Effect(300.0, 100.0, 500.0, "suggestive")}
+    items = {i.kind: i for i in find_warnings([], signals, MONTH, effects=effects)}
+    assert set(items) == {"training_gap", "workload", "response_time"}
+    assert items["training_gap"].suggestions[0].expected_gain == 300.0
+    assert len(items["training_gap"].reasons) == 1
+    assert items["response_time"].reasons[0].value == pytest.approx(0.1)
+
+
+def test_fewer_wins_is_the_poisson_binomial_and_share_drop_is_fisher_s():
+    from scipy.stats import binom, fisher_exact
+
+    assert fewer_wins(3, [0.3] * 20) == pytest.approx(binom.cdf(3, 20, 0.3))
+    table = [[5, 15], [40, 20]]
+    assert share_drop(Counts(5, 20, 40, 60)) == pytest.approx(fisher_exact(table, alternative="less").pvalue)
+
+
+@given(n=st.integers(1, 40), rate=st.floats(0.01, 0.5))
+@settings(max_examples=40, deadline=None)
+def test_discoveries_are_the_smallest_p_values_and_none_when_none_is_small(n, rate):
+    rng = np.random.default_rng(n)
+    p = rng.random(n)
+    out = discoveries(p, rate)
+    assert not out.any() or p[out].max() <= p[~out].min(initial=1.0)
+    assert not discoveries(np.full(n, 0.9), rate).any()
+    assert discoveries(np.full(n, rate / n / 2), rate).all()
+
+
+def test_poisson_drop_is_uniform_or_above_and_one_without_a_past():
+    rng = np.random.default_rng(2)
+    p = np.array([poisson_drop(Counts(rng.poisson(12), 4, rng.poisson(39), 13)) for _ in range(2000)])
+    assert (p <= 0.05).mean() <= 0.06
+    assert (p <= 0.05).mean() > 0.01
+    assert poisson_drop(Counts(0, 4, 0, 13)) == poisson_drop(Counts(3, 0, 4, 13)) == 1.0
+
+
+def test_bunched_counts_are_recognised_as_such():
+    rng = np.random.default_rng(3)
+    plain = [Counts(rng.poisson(50), 1, rng.poisson(150), 3) for _ in range(400)]
+    bunched = [Counts(4 * rng.poisson(12.5), 1, 4 * rng.poisson(37.5), 3) for _ in range(400)]
+    assert dispersion_of(plain) < 1.4
+    assert dispersion_of(bunched) == pytest.approx(4.0, rel=0.35)

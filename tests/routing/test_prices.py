@@ -1,0 +1,139 @@
+"""Volume still to come, prices of places, and held leads."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from models.routing.holding import reconsider
+from models.routing.prices import Prices, Scenario, solve_prices
+from models.routing.volume import (
+    VolumeEstimate,
+    VolumePrior,
+    arrival_profile,
+    remaining_volume,
+    volume_prior,
+)
+
+
+def rng():
+    return np.random.default_rng(8)
+
+
+def test_the_posterior_is_the_closed_form_of_gamma_and_poisson():
+    found = remaining_volume(VolumePrior(mean=100.0, shape=4.0), n_arrived=80, share_elapsed=0.5)
+    assert found.shape == 84.0
+    assert found.expected == pytest.approx(84.0 / (4.0 / 100.0 + 0.5) * 0.5)
+
+
+def test_simulated_weeks_are_covered_and_the_estimate_has_no_bias():
+    """Known truth: rates gamma, counts Poisson; half a week is seen, the other half predicted."""
+    generator, prior, misses, off = rng(), VolumePrior(60.0, 9.0), 0, []
+    for _ in range(2_000):
+        rate = generator.gamma(9.0, 60.0 / 9.0)
+        seen, to_come = generator.poisson(rate * 0.4), generator.poisson(rate * 0.6)
+        estimate = remaining_volume(prior, int(seen), 0.4)
+        off.append(estimate.expected - to_come)
+        misses += not estimate.quantile(0.05) <= to_come <= estimate.quantile(0.95)
+    assert abs(np.mean(off)) < 1.0
+    assert 0.05 < misses / 2_000 < 0.115
+
+
+def test_the_prior_finds_mean_and_spread():
+    counts = rng().poisson(rng().gamma(16.0, 50.0 / 16.0, 4_000))
+    found = volume_prior(counts)
+    assert found.mean == pytest.approx(50.0, rel=0.02)
+    assert found.shape == pytest.approx(16.0, rel=0.2)
+    assert volume_prior(np.zeros(0, int)).mean == 0.0
+
+
+def test_without_any_history_this_weeks_own_pace_counts():
+    assert remaining_volume(volume_prior(np.zeros(0, int)), 30, 0.5).expected == pytest.approx(30.5)
+
+
+def test_at_the_weeks_end_nothing_is_to_come():
+    late = remaining_volume(VolumePrior(50.0, 5.0), 40, 1.0)
+    assert (late.expected, late.quantile(0.99), late.draw(rng(), 3).tolist()) == (0.0, 0, [0, 0, 0])
+    assert late.spread(4).tolist() == [0] * 4
+
+
+def test_the_profile_follows_past_arrivals_and_rises_to_one():
+    profile = arrival_profile(np.full(1_000, 0.25))
+    assert profile.share_elapsed(0.0) == 0.0
+    assert profile.share_elapsed(0.2) < 0.02
+    assert profile.share_elapsed(0.3) > 0.95
+    assert profile.share_elapsed(1.0) == 1.0
+
+
+def scenario(values, eligible=None):
+    values = np.asarray(values, dtype=float)
+    return Scenario(values, np.ones(values.shape, bool) if eligible is None else eligible)
+
+
+def test_one_rep_the_price_is_the_marginal_lead():
+    """Four leads for two places: a place is worth the second best, and its loss costs exactly that or the third."""
+    found = solve_prices(scenario([[1.0], [2.0], [3.0], [4.0]]), np.array([2]), 4.0, rng())
+    assert 1.99 <= found.place[0] <= 3.01
+
+
+def test_room_for_all_costs_nothing_and_fewer_to_come_costs_less():
+    values = scenario(rng().random((40, 3)))
+    assert solve_prices(values, np.array([50, 50, 50]), 40.0, rng()).place.tolist() == [0.0, 0.0, 0.0]
+    many = solve_prices(values, np.array([5, 5, 5]), 40.0, rng()).place
+    few = solve_prices(values, np.array([5, 5, 5]), 18.0, rng()).place
+    assert (many > few).all()
+    assert few.min() >= 0
+
+
+def test_uncertain_volume_gives_prices_between_the_certain_ones():
+    values = scenario(rng().random((60, 2)))
+    capacity = np.array([8, 8])
+    low, high = (solve_prices(values, capacity, n, rng()).place for n in (5.0, 60.0))
+    middle = solve_prices(values, capacity, VolumeEstimate(25.0, 4.0), rng()).place
+    assert (low < middle).all()
+    assert (middle < high).all()
+
+
+@pytest.mark.parametrize("n_known", [0, 1])
+def test_prices_without_history_or_reps_are_nothing(n_known):
+    assert solve_prices(scenario(np.ones((n_known, 0))), np.zeros(0, int), 5.0, rng()).place.size == 0
+    none = solve_prices(scenario(np.ones((0, 2))), np.array([1, 1]), 5.0, rng())
+    assert none.place.tolist() == [0.0, 0.0]
+
+
+def test_a_minimum_for_a_newcomer_becomes_a_subsidy():
+    values = np.column_stack([np.full(6, 1.0), np.full(6, 0.4)])
+    found = solve_prices(scenario(values), np.array([9, 9]), 6.0, rng(), lower=np.array([0, 2]))
+    assert found.place.tolist() == [0.0, 0.0]
+    assert found.subsidy[1] >= 0.59
+    assert found.effective[1] == -found.subsidy[1]
+
+
+def test_held_leads_fill_the_places_that_are_left_when_nothing_more_comes():
+    values = np.array([[0.2, 0.1], [0.9, 0.3], [0.5, 0.4]])
+    held, capacity = scenario(values), np.array([1, 1])
+    early = solve_prices(scenario(np.full((30, 2), 0.95)), capacity, 30.0, rng(), held=held)
+    assert reconsider(values, held.eligible, early, capacity) == ()
+    late = solve_prices(scenario(np.full((30, 2), 0.95)), capacity, 0.0, rng(), held=held)
+    freed = reconsider(values, held.eligible, late, capacity)
+    assert [(release.lead, release.rep) for release in freed] == [(1, 0), (2, 1)]
+    assert len(reconsider(values, held.eligible, late, capacity, most=1)) == 1
+
+
+@given(st.integers(0, 10_000))
+@settings(max_examples=40, deadline=None)
+def test_releases_break_no_rule_and_leave_no_place_beside_a_fitting_lead(seed):
+    generator = np.random.default_rng(seed)
+    n_held, n_reps = int(generator.integers(0, 8)), int(generator.integers(1, 4))
+    values, eligible = generator.random((n_held, n_reps)), generator.random((n_held, n_reps)) < 0.7
+    capacity = generator.integers(0, 3, n_reps)
+    freed = reconsider(values, eligible, Prices(np.zeros(n_reps), np.zeros(n_reps)), capacity)
+    given_ = np.bincount([r.rep for r in freed], minlength=n_reps)
+    assert (given_ <= capacity).all()
+    assert all(eligible[r.lead, r.rep] for r in freed)
+    assert len({r.lead for r in freed}) == len(freed)
+    assert [r.value for r in freed] == sorted((r.value for r in freed), reverse=True)
+    waiting = sorted(set(range(n_held)) - {r.lead for r in freed})
+    assert not (eligible[waiting] & (given_ < capacity)).any()

@@ -1,0 +1,43 @@
+"""What a run came from: the code's version and the lock file, where they can be known."""
+
+from __future__ import annotations
+
+import hashlib
+import subprocess
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+_ROOT = Path(__file__).resolve().parents[1]
+
+
+def code_version() -> str:
+    """Commit and `+dirty` in a checkout, else the installed version."""
+    try:
+        commit = _git("rev-parse", "HEAD")
+        return commit + ("+dirty" if _git("status", "--porcelain") else "")
+    except (OSError, subprocess.SubprocessError):
+        pass
+    try:
+        return version("fairlead")
+    except PackageNotFoundError:
+        return "unknown"
+
+
+def _git(*words: str) -> str:
+    # The installed package may lie inside somebody else's checkout: only our own root counts.
+    if not (_ROOT / ".git").exists():
+        raise FileNotFoundError(_ROOT / ".git")
+    done = subprocess.run(  # noqa: S603 - fixed words
+        ["git", "-C", str(_ROOT), *words],  # noqa: S607 - git from the PATH, as its user set it
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=10,
+    )
+    return done.stdout.strip()
+
+
+def lock_hash() -> str:
+    """SHA-256 of the lock file in a checkout, "" where there is none."""
+    lock = _ROOT / "requirements.lock"
+    return hashlib.sha256(lock.read_bytes()).hexdigest() if lock.exists() else ""
