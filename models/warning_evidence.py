@@ -47,14 +47,14 @@ def poisson_drop(counts: Counts, dispersion: float = 1.0) -> float:
 
     `dispersion` above 1 divides the counts, as follow-ups come in bunches. 1 where nothing can be told.
     """
-    from scipy.stats import binom
+    from scipy.special import bdtr
 
     if counts.now_exposure <= 0 or counts.before_exposure <= 0 or counts.before <= 0:
         return 1.0
     now, before = counts.now / dispersion, counts.before / dispersion
     share = counts.now_exposure / (counts.now_exposure + counts.before_exposure)
     # Rounding the parts upwards keeps the test on the safe side.
-    return float(binom.cdf(np.ceil(now), np.ceil(now) + np.ceil(before), share))
+    return float(bdtr(np.ceil(now), int(np.ceil(now) + np.ceil(before)), share))
 
 
 def share_drop(counts: Counts) -> float:

@@ -17,6 +17,7 @@ import pandas as pd
 from features.spec import FeatureSpec
 from features.workdays import Workdays
 from models.conversion.amount import AmountModel
+from models.conversion.explanation import explain_difference
 from models.conversion.model import ConversionModel
 from models.forecasting.contribution import ContributionModel
 from models.forecasting.draws import Draws
@@ -59,7 +60,7 @@ class ModelUnit:
 
     def explain(self, lead: pd.DataFrame, rep: pd.DataFrame, other: pd.DataFrame) -> list[tuple[str, float]]:
         """What makes the win probability of a lead differ between two reps: (feature, points 0-1), adding up."""
-        return self.conversion.explain_difference(lead, rep, other)
+        return list(explain_difference(self.conversion, lead, rep, other).contributions)
 
     def forecast(
         self, inputs: ForecastInputs, panel_rows: pd.DataFrame | None, seed: int = 7, n_draws: int = N_DRAWS

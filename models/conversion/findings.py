@@ -32,8 +32,10 @@ from models.conversion.predictor import Trained
 # Two tests at this level: on data without any rep effect at most 4 % claim one.
 LEVEL: Final = 0.02
 _FEWEST_OF_EACH_OUTCOME = 8
-_FEWEST_LEADS_A_BLOCK = 250
-_MOST_BLOCKS = 12
+_FEWEST_LEADS_A_BLOCK = 150
+_MOST_BLOCKS = 24
+_NEIGHBOURS = 40
+_LEAST_LEFT = 0.02
 _Z90 = 1.6448536269514722
 
 
@@ -116,7 +118,8 @@ def choose_mode(interaction: Finding, rep_effect: Finding) -> Mode:
 
 def _finding(variance: tuple[float, float], p_value: float) -> Finding:
     value, error = variance
-    low = np.sqrt(max(value - _Z90 * error, 0.0))
+    # The test decides whether nothing is possible; the interval must not say otherwise.
+    low = np.sqrt(max(value - _Z90 * error, 0.0)) if p_value <= LEVEL else 0.0
     high = np.sqrt(value + _Z90 * error) if np.isfinite(error) else 5.0
     return Finding(float(np.sqrt(value)), float(low), float(high), float(p_value), bool(p_value <= LEVEL))
 
@@ -153,7 +156,8 @@ class _ScoreTests:
 
     def __init__(self, trained: Trained) -> None:
         self.design = trained.model.design
-        self.rows, self.groups = _with_time_blocks(trained.rows, trained.groups)
+        rows = _against_contemporaries(trained.rows, _columns_of(self.design, "rep"))
+        self.rows, self.groups = _with_time_blocks(rows, trained.groups)
         self.labels, self.ages, self.times = trained.labels, trained.ages, trained.times
         self.guess = trained.fit.variances
         extra = np.zeros(self.rows.n_fixed - trained.rows.n_fixed, dtype=bool)
@@ -281,6 +285,24 @@ def _joint_p_value(statistics: Floats) -> float:
     mean, variance = moving.mean(axis=1, keepdims=True), moving.var(axis=1, keepdims=True)
     evidence = chi2.logsf(moving * 2.0 * mean / variance, 2.0 * mean**2 / variance).min(axis=0)
     return float((evidence <= evidence[0]).mean())
+
+
+def _against_contemporaries(rows: PairRows, of_rep: npt.NDArray[np.bool_]) -> PairRows:
+    """Rows whose rep columns are differences to the reps of the same days.
+
+    Tenure counts on for everybody: where all were hired alike it is a calendar, and what the calendar explains is no
+    difference between reps. A column with nothing left becomes constant.
+    """
+    at = np.flatnonzero(of_rep[: rows.n_numeric])
+    numeric = rows.encoded.numeric.copy()
+    window = np.arange(len(rows)) // _NEIGHBOURS
+    count = np.bincount(window)
+    for column in at:
+        values = numeric[:, column]
+        left = values - (np.bincount(window, weights=values) / count)[window]
+        numeric[:, column] = left if left.var() > _LEAST_LEFT * values.var() else 0.0
+    encoded = Encoded(numeric, rows.encoded.codes, rows.encoded.cells)
+    return PairRows(encoded, rows.rep, rows.n_reps, rows.n_levels, rows.n_cells)
 
 
 def _with_time_blocks(rows: PairRows, groups: Groups) -> tuple[PairRows, Groups]:

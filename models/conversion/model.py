@@ -96,7 +96,7 @@ class ConversionModel:
         before = mean_logit(early.mean + added, early.variance)
         usable = np.isfinite(before)
         calibrator = Calibrator.fit(before[usable], _rows(labels, usable)) if usable.any() else Calibrator()
-        scores = _score(before, labels, early, _mature(trained, early), rng)
+        scores = _score(before, labels, early, trained, rng)
         components = {name: float(np.sqrt(full.fit.variances[name])) for name in full.fit.variance_sd}
         y = trained.labels.y
         findings = Findings(
@@ -181,16 +181,16 @@ def _rows(labels: Labels, rows: npt.NDArray[Any]) -> Labels:
     return Labels(labels.y[rows], labels.log_ratio[rows])
 
 
-def _mature(trained: Trained, early: OutOfTime) -> npt.NDArray[np.bool_]:
-    """(n,) leads old enough that most of their kind are resolved; all where few are."""
+def _mature(trained: Trained, early: OutOfTime, wanted: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
+    """(n,) wanted leads old enough that most of their kind are resolved; all wanted where few are."""
     days, source = trained.ages.days_by_now[early.rows], trained.ages.source[early.rows]
     waiting = np.maximum(trained.times.survival_win(days, source), trained.times.survival_loss(days, source))
-    mature = waiting <= 1.0 - _MATURE
-    return mature if mature.sum() >= max(200, 0.2 * len(mature)) else np.ones(len(mature), dtype=bool)
+    mature = wanted & (waiting <= 1.0 - _MATURE)
+    return mature if mature.sum() >= max(200, 0.2 * wanted.sum()) else wanted
 
 
 def _score(
-    before: Floats, labels: Labels, early: OutOfTime, mature: npt.NDArray[np.bool_], rng: np.random.Generator
+    before: Floats, labels: Labels, early: OutOfTime, trained: Trained, rng: np.random.Generator
 ) -> dict[str, Any]:
     """Scores of later leads, each calibrated only on folds before its own."""
     calibrated = np.full(len(early), np.nan)
@@ -198,7 +198,7 @@ def _score(
         past, mine = (early.fold < fold) & np.isfinite(before), early.fold == fold
         calibrator = Calibrator.fit(before[past], _rows(labels, past)) if past.any() else Calibrator()
         calibrated[mine] = calibrator.apply(before[mine])
-    scored = np.isfinite(calibrated) & mature
+    scored = _mature(trained, early, np.isfinite(calibrated))
     if not scored.any():
         return {}
     eta = calibrated[scored]

@@ -23,6 +23,7 @@ CONTACT = "contact_within_24h"
 TRAINED = "trained:"
 _DAYS_OPEN = "days_open"
 _FLOW = ("n_new_leads", "lead_quality_mean", "open_leads", "absent_days")
+_TENURE_KNOTS = (0.25, 0.5, 1.0, 1.5, 2.0, 3.0, 5.0)  # years: a learning curve is steep at first
 _FOLLOW_UP_LAGS = 2  # a deal closes some months after the follow-ups that won it
 
 
@@ -69,15 +70,16 @@ def contribution_effects(
     """
     skills = _skills(panel)
     rows = []
+    flow = _past_flow(panel, lags)
     if FOLLOW_UPS in panel:
-        extra = [_column(panel, TRAINED + skill) for skill in skills]
+        extra = flow + [_column(panel, TRAINED + skill) for skill in skills]
         extra += [_column(panel, "contribution_lag1")] if "contribution_lag1" in panel else []
         own = _column(panel, FOLLOW_UPS)
         # With differences to the present as controls, the present's coefficient is the sum over all lags.
         extra += [shifted(panel["rep_id"], panel["month"], own, -lag) - own for lag in range(1, lags + 1)]
         rows.append(_panel_row(panel, FOLLOW_UPS, own, extra, rng, level))
     for skill in skills:
-        others = [_column(panel, TRAINED + other) for other in skills if other != skill]
+        others = flow + [_column(panel, TRAINED + other) for other in skills if other != skill]
         rows.append(_panel_row(panel, f"training:{skill}", _column(panel, TRAINED + skill), others, rng, level))
     return tuple(rows)
 
@@ -106,6 +108,16 @@ def win_effects(leads: pd.DataFrame, rng: np.random.Generator, *, level: float =
     return tuple(rows)
 
 
+def _past_flow(panel: pd.DataFrame, lags: int) -> list[Floats]:
+    """Leads that came in the `lags` months before and their quality: this month's deals are made of them as well."""
+    return [
+        shifted(panel["rep_id"], panel["month"], _column(panel, name), -lag)
+        for name in _FLOW[:2]
+        if name in panel
+        for lag in range(1, lags + 1)
+    ]
+
+
 def _skills(frame: pd.DataFrame) -> list[str]:
     return sorted(str(name)[len(TRAINED) :] for name in frame.columns if str(name).startswith(TRAINED))
 
@@ -119,7 +131,7 @@ def _tenure(frame: pd.DataFrame, name: str) -> list[Floats]:
     if name not in frame:
         return []
     years = np.maximum(_column(frame, name), 0.0)
-    return [np.log1p(years), np.minimum(years, 1.0), np.minimum(years, 2.0)]
+    return [np.log1p(years), *(np.minimum(years, knot) for knot in _TENURE_KNOTS)]
 
 
 def _moving(columns: Sequence[Floats], n: int) -> Floats:

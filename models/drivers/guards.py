@@ -36,7 +36,7 @@ MIN_MOVING_UNITS = 6
 FEW_MOVING_UNITS = 10
 _MIN_WITHIN_SHARE = 0.02
 _PLACEBO_SHARE = 0.25
-_PLACEBO_DRAWS = 40
+_PLACEBO_DRAWS = 20
 # Reasons that withhold the number; every other reason only marks it.
 BLOCKING = (
     "no_variation",

@@ -178,7 +178,8 @@ def stage_weights(inputs: ForecastInputs, months: Integers) -> Fan:
 
 def _past_win_share(inputs: ForecastInputs) -> dict[str, float]:
     """Share won among closed leads by stage, shrunk to the desk's, which stands under ""."""
-    closed = inputs.spells.loc[inputs.spells["event"].isin(["won", "lost"])]
+    spells = inputs.stretches()
+    closed = spells.loc[spells["event"].isin(["won", "lost"])]
     won = (closed["event"] == "won").to_numpy(dtype=np.float64)
     desk = float((won.sum() + 1.0) / (len(won) + 10.0))
     out = {"": desk}
@@ -190,7 +191,8 @@ def _past_win_share(inputs: ForecastInputs) -> dict[str, float]:
 
 
 def _usual_days(inputs: ForecastInputs) -> float:
-    won = inputs.spells.loc[inputs.spells["event"] == "won", "age_stop"].to_numpy(dtype=np.float64)
+    spells = inputs.stretches()
+    won = spells.loc[spells["event"] == "won", "age_stop"].to_numpy(dtype=np.float64)
     return float(won.mean()) if len(won) else 20.0
 
 

@@ -14,7 +14,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from models.forecasting import arrivals
-from models.forecasting.hazards import HazardModel, win_in_slices
+from models.forecasting.hazards import HazardModel, HazardSet, Phase, win_in_slices
 from models.forecasting.inputs import ForecastInputs
 
 Floats = npt.NDArray[np.float64]
@@ -77,11 +77,11 @@ class Chain:
 
 
 def build_chain(
-    inputs: ForecastInputs, months: Integers, hazards: HazardModel, season: Floats, half_life_days: float
+    inputs: ForecastInputs, months: Integers, hazards: HazardSet, season: Floats, half_life_days: float
 ) -> Chain:
     """The chain of canonical inputs under fitted hazards."""
     days = inputs.exposure_of_reps(months)
-    skill, skill_shape = _skill(inputs, hazards)
+    skill, skill_shape = _skill(inputs, hazards.plain)
     span, wins, log_mean, log_sd = _open(inputs, hazards, days, skill)
     coming, coming_mean, coming_sd, flow_shape = _coming(inputs, hazards, season, months, days, skill, half_life_days)
     repeat, repeat_mean, repeat_sd, repeat_shape = _repeats(inputs, months, days)
@@ -111,7 +111,7 @@ def _skill(inputs: ForecastInputs, hazards: HazardModel) -> tuple[Floats, Floats
     The win probability knows the rep already; this catches what it missed, as far as the spread between reps tells.
     """
     won, expected = np.zeros(len(inputs.reps)), np.zeros(len(inputs.reps))
-    spells = inputs.spells
+    spells = inputs.stretches()
     rep = inputs.rep_index(spells["rep_id"])
     mine = rep >= 0
     if mine.any():
@@ -137,7 +137,7 @@ def _cumulative_win_hazard(spells: pd.DataFrame, hazards: HazardModel) -> Floats
 
 
 def _open(
-    inputs: ForecastInputs, hazards: HazardModel, days: Floats, skill: Floats
+    inputs: ForecastInputs, hazards: HazardSet, days: Floats, skill: Floats
 ) -> tuple[Integers, Floats, Floats, Floats]:
     leads = inputs.open_leads
     rep = inputs.rep_index(leads["rep_id"])
@@ -146,9 +146,11 @@ def _open(
         leads = leads.assign(
             follow_up_log_ratio=leads["follow_up_log_ratio"].to_numpy(float) + _habit_shift(inputs)[rep]
         )
-    win, loss = hazards.rates(leads)
     wins = win_in_slices(
-        win * skill[rep][:, None], loss, hazards.edges, leads["age_days"].to_numpy(dtype=np.float64), days[rep]
+        hazards.phases(leads, skill[rep]),
+        hazards.plain.edges,
+        leads["age_days"].to_numpy(dtype=np.float64),
+        days[rep],
     )
     sd = np.nan_to_num(leads["amount_log_sd"].to_numpy(dtype=np.float64))
     mean = _log_mean(np.nan_to_num(leads["expected_amount"].to_numpy(dtype=np.float64)), sd)
@@ -157,7 +159,7 @@ def _open(
 
 
 def _coming(
-    inputs: ForecastInputs, hazards: HazardModel, season: Floats, months: Integers, days: Floats, skill: Floats,
+    inputs: ForecastInputs, hazards: HazardSet, season: Floats, months: Integers, days: Floats, skill: Floats,
     half_life_days: float,
 ) -> tuple[Floats, Floats, Floats, Floats]:  # fmt: skip
     """Expected wins of coming leads, their log-normal amounts, and the Gamma shapes of the arrival rates."""
@@ -177,7 +179,7 @@ def _coming(
     return wins, _log_mean(mean, log_sd), log_sd, rates.shape
 
 
-def _mix(inputs: ForecastInputs, hazards: HazardModel, days: Floats, skill: Floats) -> tuple[Floats, Floats, Floats]:
+def _mix(inputs: ForecastInputs, hazards: HazardSet, days: Floats, skill: Floats) -> tuple[Floats, Floats, Floats]:
     """For one coming lead a month: chance of a win by (rep, month of arrival, month of win), the money and its square.
 
     The rep's newest leads stand for those to come, joined with the newest of his tenure cohort as they would fare on
@@ -192,10 +194,10 @@ def _mix(inputs: ForecastInputs, hazards: HazardModel, days: Floats, skill: Floa
         return np.zeros(shape), np.zeros(n_reps), np.zeros(n_reps)
     own_n = np.bincount(rep, minlength=n_reps).astype(np.float64)
     own = np.zeros((n_reps, n_months**2 + 2))
-    np.add.at(own, rep, _mix_values(recent, _won_by_arrival(hazards, recent, days[rep], skill[rep])))
-    cohort = _cohort_values(inputs, hazards, recent, rep, days)
-    lift = skill * np.exp(hazards.state_effect("follow_up_log_ratio") * _habit_gap(inputs, hazards))
-    pooled = (own + _MIX_STRENGTH * cohort * lift[:, None]) / (own_n + _MIX_STRENGTH)[:, None]
+    np.add.at(own, rep, _mix_values(recent, _won_by_arrival(hazards.plain, recent, days[rep], skill[rep])))
+    cohort = _cohort_values(inputs, hazards.plain, recent, rep, days) * skill[:, None]
+    pooled = (own + _MIX_STRENGTH * cohort) / (own_n + _MIX_STRENGTH)[:, None]
+    pooled *= np.exp(_habit_effect(inputs, hazards))[:, None]
     return pooled[:, :-2].reshape(shape), pooled[:, -2], pooled[:, -1]
 
 
@@ -216,7 +218,7 @@ def _cohort_values(
     """
     n_reps = len(inputs.reps)
     cohort = arrivals.cohort_of(inputs, np.full(n_reps, inputs.as_of, dtype=np.int64))
-    order = recent.assign(cohort=cohort[rep], follow_up_log_ratio=np.nan).sort_values(["assigned_at", "rep_id"])
+    order = recent.assign(cohort=cohort[rep]).sort_values(["assigned_at", "rep_id"])
     sample = order.groupby("cohort", sort=True).tail(_COHORT_LEADS)
     kinds, kind = np.unique(days, axis=0, return_inverse=True)
     size = len(arrivals.COHORT_YEARS)
@@ -233,38 +235,35 @@ def _cohort_values(
     return np.asarray(means[kind.ravel(), cohort], dtype=np.float64)
 
 
-def _habit_gap(inputs: ForecastInputs, hazards: HazardModel) -> Floats:
-    """Each rep's follow-up state less the average that hazards were centred on; 0 where unknown."""
-    if "follow_up_log_ratio" not in hazards.states:
+def _habit_effect(inputs: ForecastInputs, hazards: HazardSet) -> Floats:
+    """Log of what each rep's present follow-up habit does to the winning of coming leads; 0 where unknown."""
+    if not hazards.given or "follow_up_log_ratio" not in hazards.given[0].states:
         return np.zeros(len(inputs.reps))
-    centre = hazards.centre[hazards.states.index("follow_up_log_ratio")]
-    return np.nan_to_num(_habit(inputs) - centre, nan=0.0)
+    near = hazards.given[0]
+    centre = near.centre[near.states.index("follow_up_log_ratio")]
+    return near.state_effect("follow_up_log_ratio") * np.nan_to_num(_habit(inputs, centre) - centre, nan=0.0)
 
 
 def _recent(inputs: ForecastInputs) -> pd.DataFrame:
-    """The newest leads of each rep, today's habit in place of each one's follow-up state."""
-    recent = inputs.arrivals.groupby("rep_id", sort=False).tail(_MIX_LEADS).reset_index(drop=True)
-    recent = recent.drop(
-        columns=[c for c in ("stage", "silent_log_days", "follow_up_log_ratio") if c in recent.columns]
-    )
-    habit = _habit(inputs)
-    at = inputs.rep_index(recent["rep_id"])
-    return recent.assign(follow_up_log_ratio=np.where(at >= 0, habit[at] if len(habit) else 0.0, np.nan))
+    """The newest leads of each rep: they stand for those to come, so only what they brought along counts."""
+    columns = ["rep_id", "assigned_at", "source", "p_win", "expected_amount", "amount_log_sd"]
+    return inputs.arrivals.groupby("rep_id", sort=False).tail(_MIX_LEADS)[columns].reset_index(drop=True)
 
 
-def _habit(inputs: ForecastInputs) -> Floats:
-    """Today's mean follow-up state of each rep's open leads (missing: NaN, read as average), under the what-if."""
+def _habit(inputs: ForecastInputs, centre: float) -> Floats:
+    """Today's mean follow-up state of each rep's open leads under the what-if; the centre where he has none."""
     shift = _habit_shift(inputs)
     if "follow_up_log_ratio" not in inputs.open_leads.columns or not len(inputs.open_leads):
-        return np.where(shift == 0.0, np.nan, shift)
+        return centre + shift
     mean = inputs.open_leads.groupby("rep_id")["follow_up_log_ratio"].mean()
-    return np.asarray(mean.reindex(list(inputs.rep_ids)).to_numpy(dtype=np.float64) + shift, dtype=np.float64)
+    now = mean.reindex(list(inputs.rep_ids)).fillna(centre).to_numpy(dtype=np.float64)
+    return np.asarray(now + shift, dtype=np.float64)
 
 
 def _won_by_arrival(hazards: HazardModel, leads: pd.DataFrame, days: Floats, skill: Floats) -> Floats:
     """Chance that a lead like each of these is won in month h if it comes in month g: (n_leads, g, h)."""
     win, loss = hazards.rates(leads)
-    win = win * skill[:, None]
+    phases = [Phase(float("inf"), win * skill[:, None], loss)]
     nodes, weights = np.polynomial.legendre.leggauss(_NODES)
     n_months = days.shape[1]
     out = np.zeros((len(leads), n_months, n_months))
@@ -273,7 +272,7 @@ def _won_by_arrival(hazards: HazardModel, leads: pd.DataFrame, days: Floats, ski
         for node, weight in zip(nodes, weights, strict=True):
             left = days[:, g:].copy()
             left[:, 0] *= (1.0 - node) / 2.0
-            out[:, g, g:] += weight / 2.0 * win_in_slices(win, loss, hazards.edges, new, left)
+            out[:, g, g:] += weight / 2.0 * win_in_slices(phases, hazards.edges, new, left)
     return out
 
 

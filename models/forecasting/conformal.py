@@ -3,7 +3,8 @@
 If forecasts were right, PIT values would be uniform. Their distribution on past origins says at which level a forecast
 must be asked to be right: the map is estimated by horizon and size of rep, drawn to the horizon's and to none at all
 where residuals are few, and after each origin corrected by adaptive conformal inference. A map of levels keeps
-quantiles in order, never below what is closed, and leaves a mass at zero where it is.
+quantiles in order, never below what is closed, and leaves a mass at zero where it is; it cannot reach past the widest
+draw, so a forecast that is far too narrow must be mended at its source.
 
 References: Gibbs, Candes (2021), "Adaptive conformal inference under distribution shift", NeurIPS 34; Kuleshov, Fenner,
 Ermon (2018), "Accurate uncertainties for deep learning using calibrated regression", ICML.

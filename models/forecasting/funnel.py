@@ -17,7 +17,7 @@ import numpy.typing as npt
 from models.forecasting import arrivals, baselines
 from models.forecasting.chain import Chain, build_chain
 from models.forecasting.draws import Draws
-from models.forecasting.hazards import HazardModel, HazardSettings, fit_hazards
+from models.forecasting.hazards import HazardSet, HazardSettings, fit_hazard_set
 from models.forecasting.inputs import Changes, ForecastInputs
 from models.forecasting.streams import stream, stream_keys
 
@@ -48,7 +48,7 @@ class FunnelForecaster:
     """A fitted funnel. `season` (12,) multiplies arrivals by month of the year; `hazards` is None in mode "mean"."""
 
     mode: Mode
-    hazards: HazardModel | None
+    hazards: HazardSet | None
     season: Floats
     settings: FunnelSettings
 
@@ -57,7 +57,7 @@ class FunnelForecaster:
         """A funnel learnt from everything in `inputs`; mode "mean" where fewer than `fewest_wins` were won."""
         settings = settings or FunnelSettings()
         inputs = inputs.canonical()
-        won = int((inputs.spells["event"] == "won").sum())
+        won = int((inputs.stretches()["event"] == "won").sum())
         if won < settings.fewest_wins or not len(inputs.arrivals):
             return cls("mean", None, np.ones(12), settings)
         months = arrivals.past_months(inputs, 60)
@@ -68,7 +68,7 @@ class FunnelForecaster:
             months,
         )
         season = arrivals.fit_season(n, arrivals.past_exposure(inputs, months), months)
-        return cls("funnel", fit_hazards(inputs.spells, settings=settings.hazards), season, settings)
+        return cls("funnel", fit_hazard_set(inputs.spells, settings.hazards), season, settings)
 
     def with_shock(self, sd: float) -> FunnelForecaster:
         """The same funnel with the company's shock as a backtest measured it (`estimate_shock_sd`)."""
@@ -146,7 +146,7 @@ class FunnelForecaster:
         hazards = parts["hazards"]
         return cls(
             cast("Mode", parts["mode"]),
-            None if hazards is None else HazardModel.from_parts(cast("Mapping[str, object]", hazards)),
+            None if hazards is None else HazardSet.from_parts(cast("Mapping[str, object]", hazards)),
             np.array(cast("list[float]", parts["season"]), dtype=np.float64),
             settings,
         )

@@ -24,6 +24,7 @@ Floats = npt.NDArray[np.float64]
 Integers = npt.NDArray[np.int64]
 
 _STRETCH = 28 * moments.DAY
+_LAGS = 3
 _HISTORY = 30 * 28  # days of leads' lives that hazards learn from
 _RECENT_WEEKS, _HABIT_WEEKS = 4, 13
 _FOLLOW_UPS_SHRUNK = 5.0  # follow-ups by which a ratio is drawn to 1
@@ -116,7 +117,13 @@ def _spells(leads: pd.DataFrame, state: _States, as_of: int, exposure: Exposure)
     event = np.where(last & (outcome == "won"), "won", np.where(last & np.isin(outcome, ["lost", "dead"]), "lost", ""))
     frame = leads[["rep_id", "source", "p_win"]].iloc[row].reset_index(drop=True)
     frame = frame.assign(age_start=age_start, age_stop=age_stop, event=event)
-    return state.add(frame, row, begin)
+    # What a state says about later weeks: each stretch once more with the state of one and of two stretches before.
+    blocks = []
+    for lag in range(_LAGS):
+        at = begin - lag * _STRETCH
+        alive = np.flatnonzero((at >= start[row]) | (lag == 0))
+        blocks.append(state.add(frame.iloc[alive], row[alive], at[alive]).assign(lag=np.int64(lag)))
+    return pd.concat(blocks, ignore_index=True)
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import cast
 
 import numpy as np
 import numpy.typing as npt
@@ -20,6 +21,7 @@ Floats = npt.NDArray[np.float64]
 Integers = npt.NDArray[np.int64]
 
 BAND_EDGES = (0.0, 2.0, 5.0, 10.0, 20.0, 40.0, 80.0, 160.0)
+STRETCH_DAYS = 20.0  # effective days of the four weeks that one state speaks for
 STATES = ("follow_up_log_ratio", "silent_log_days")
 _SHORTEST = 0.05  # a lead closed at the moment of hand-over was still at risk for some minutes
 _SOURCES_KEPT = 12
@@ -115,9 +117,12 @@ class HazardModel:
 
 
 def fit_hazards(
-    spells: pd.DataFrame, edges: Sequence[float] = BAND_EDGES, settings: HazardSettings | None = None
+    spells: pd.DataFrame,
+    edges: Sequence[float] = BAND_EDGES,
+    settings: HazardSettings | None = None,
+    with_states: bool = True,
 ) -> HazardModel:
-    """Hazards of a history of leads at risk.
+    """Hazards of a history of leads at risk; `with_states` False leaves stage and states out.
 
     Parameters
     ----------
@@ -128,8 +133,10 @@ def fit_hazards(
     """
     settings = settings or HazardSettings()
     known = spells["source"].astype(str).value_counts()
-    stages = sorted(set(spells["stage"].astype(str)) - {""}) if "stage" in spells.columns else []
-    states = tuple(s for s in STATES if s in spells.columns and bool(np.isfinite(spells[s].to_numpy(float)).any()))
+    stages = sorted(set(spells["stage"].astype(str)) - {""}) if "stage" in spells.columns and with_states else []
+    states = tuple(
+        s for s in STATES if with_states and s in spells.columns and bool(np.isfinite(spells[s].to_numpy(float)).any())
+    )
     sources = sorted(known.index[:_SOURCES_KEPT])
     shell = HazardModel(
         tuple(float(e) for e in edges), tuple(sources), tuple(stages), states, _centres(spells, states),
@@ -142,13 +149,22 @@ def fit_hazards(
     return HazardModel(**{**shell.__dict__, "win": win, "loss": loss})
 
 
-def win_in_slices(win: Floats, loss: Floats, edges: Sequence[float], age: Floats, slices: Floats) -> Floats:
+@dataclass(frozen=True)
+class Phase:
+    """Rates (n_leads, n_bands) that hold from the last phase's end until so many effective days after as_of."""
+
+    until: float
+    win: Floats
+    loss: Floats
+
+
+def win_in_slices(phases: Sequence[Phase], edges: Sequence[float], age: Floats, slices: Floats) -> Floats:
     """Probability that each lead is won in each coming slice of time, given that it is open now: (n, n_slices).
 
     Parameters
     ----------
-    win, loss
-        Rates (n, n_bands) per effective working day.
+    phases
+        In order of time, the last one without end (infinite `until`).
     age
         (n,) effective working days since hand-over.
     slices
@@ -156,19 +172,22 @@ def win_in_slices(win: Floats, loss: Floats, edges: Sequence[float], age: Floats
     """
     n = len(age)
     lengths = np.broadcast_to(slices, (n, np.shape(slices)[-1]))
+    ends = np.cumsum(lengths, axis=1)
     tops = np.append(np.asarray(edges, dtype=np.float64)[1:], np.inf)
     out = np.zeros(lengths.shape)
     open_share = np.ones(n)
-    start = np.asarray(age, dtype=np.float64)
     for h in range(lengths.shape[1]):
-        stop = start + lengths[:, h]
-        for band, (low, high) in enumerate(zip(edges, tops, strict=True)):
-            days = np.maximum(np.minimum(stop, high) - np.maximum(start, low), 0.0)
-            both = win[:, band] + loss[:, band]
-            closed = open_share * -np.expm1(-both * days)
-            out[:, h] += closed * win[:, band] / np.maximum(both, 1e-300)
-            open_share = open_share - closed
-        start = stop
+        since = 0.0
+        for phase in phases:
+            start = np.clip(ends[:, h] - lengths[:, h], since, phase.until) + age
+            stop = np.clip(ends[:, h], since, phase.until) + age
+            since = phase.until
+            for band, (low, high) in enumerate(zip(edges, tops, strict=True)):
+                days = np.maximum(np.minimum(stop, high) - np.maximum(start, low), 0.0)
+                both = phase.win[:, band] + phase.loss[:, band]
+                closed = open_share * -np.expm1(-both * days)
+                out[:, h] += closed * phase.win[:, band] / np.maximum(both, 1e-300)
+                open_share = open_share - closed
     return out
 
 
@@ -359,3 +378,47 @@ def _penalised(X: Floats, events: Floats, days: Floats, beta: Floats, centre: Fl
     eta = np.clip(X @ beta, -25.0, 25.0)
     fit = float(np.exp(eta) @ days - events @ eta)
     return fit + 0.5 * float(weights @ (beta - centre) ** 2)
+
+
+@dataclass(frozen=True)
+class HazardSet:
+    """Hazards of leads whatever their state, and given the state as it was k stretches of four weeks before.
+
+    A state says much about the next weeks and less about later ones, so each stretch ahead has its own regression on
+    the state of now; what lies beyond them follows the age alone.
+    """
+
+    plain: HazardModel
+    given: tuple[HazardModel, ...] = ()
+
+    def phases(self, leads: pd.DataFrame, skill: Floats) -> list[Phase]:
+        """Rates of open leads from now on; `skill` (n_leads,) multiplies winning."""
+        models = [*self.given, self.plain]
+        ends = [STRETCH_DAYS * (k + 1) for k in range(len(self.given))] + [float("inf")]
+        found = []
+        for until, model in zip(ends, models, strict=True):
+            win, loss = model.rates(leads)
+            found.append(Phase(until, win * skill[:, None], loss))
+        return found
+
+    def to_parts(self) -> dict[str, object]:
+        """JSON-able parameters, floats exact."""
+        return {"plain": self.plain.to_parts(), "given": [model.to_parts() for model in self.given]}
+
+    @classmethod
+    def from_parts(cls, parts: Mapping[str, object]) -> HazardSet:
+        """The set that `to_parts` described."""
+        given = cast("list[Mapping[str, object]]", parts["given"])
+        plain = HazardModel.from_parts(cast("Mapping[str, object]", parts["plain"]))
+        return cls(plain, tuple(HazardModel.from_parts(one) for one in given))
+
+
+def fit_hazard_set(spells: pd.DataFrame, settings: HazardSettings | None = None) -> HazardSet:
+    """Hazards with and without states; spells may bring `lag`, the stretches between a row's state and its start."""
+    now = spells if "lag" not in spells.columns else spells.loc[spells["lag"] == 0]
+    plain = fit_hazards(now, settings=settings, with_states=False)
+    if not {"stage", *STATES} & set(spells.columns):
+        return HazardSet(plain)
+    lags = [0] if "lag" not in spells.columns else sorted(spells["lag"].unique())
+    parts = [now if lag == 0 else spells.loc[spells["lag"] == lag] for lag in lags]
+    return HazardSet(plain, tuple(fit_hazards(part, settings=settings) for part in parts if len(part)))

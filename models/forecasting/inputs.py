@@ -71,7 +71,8 @@ class ForecastInputs:
         hand-over), `expected_amount` if won, `amount_log_sd`; optional `stage`, `follow_up_log_ratio` (log of recent
         follow-ups over the rep's own habit), `silent_log_days` (log1p of effective days without activity).
     spells
-        History at risk, see `hazards.fit_hazards`; the same optional columns.
+        History at risk, see `hazards.fit_hazards`; the same optional columns. Optional `lag`: rows of lag k repeat a
+        stretch with the state of k stretches before its start.
     arrivals
         Leads handed over or brought by the rep: `rep_id, assigned_at, source, p_win, expected_amount,
         amount_log_sd`; optional `follow_up_log_ratio` is ignored here: coming leads meet today's habit.
@@ -137,6 +138,10 @@ class ForecastInputs:
         if not self.changes.rep_ids:
             return np.ones(len(self.reps), dtype=np.bool_)
         return np.asarray(self.reps["rep_id"].isin(self.changes.rep_ids).to_numpy(), dtype=np.bool_)
+
+    def stretches(self) -> pd.DataFrame:
+        """The spells, each stretch once: only rows whose state is of their own start (`lag` 0)."""
+        return self.spells if "lag" not in self.spells.columns else self.spells.loc[self.spells["lag"] == 0]
 
     def rep_index(self, rep_ids: pd.Series) -> Integers:
         """Row in `reps` of each id, -1 for one not there."""

@@ -1,4 +1,4 @@
-"""Held leads looked at again: who is released to whom, now that prices or places have changed."""
+"""Many leads at once: held leads looked at again, and batches planned as one problem."""
 
 from __future__ import annotations
 
@@ -67,3 +67,13 @@ def reconsider(
     ]
     found.sort(key=lambda release: (-release.value, release.lead))
     return tuple(found if most is None else found[:most])
+
+
+def plan_batch(values: Floats, eligible: Flags, prices: Prices, capacity: Integers) -> Integers:
+    """(L,) rep of each lead of a batch, -1 = held: the exact best of the batch's net values on the places left.
+
+    `prices` are those of the leads still to come *after* the batch; among each other the batch's leads compete here.
+    """
+    if values.shape[0] == 0 or values.shape[1] == 0:
+        return np.full(values.shape[0], -1, dtype=np.int64)
+    return solve_transport(values - prices.effective[None, :], eligible, capacity).choice

@@ -63,6 +63,7 @@ class WhyNot(IntEnum):
     RULE_ORDER = 6  # load and turns decided
     EXPLORED = 7  # a near-equal was tried instead
     TIE = 8  # an equal was drawn
+    PLANNED = 9  # a batch was planned as a whole: his place goes to another of its leads
 
 
 @dataclass(frozen=True)
@@ -131,6 +132,7 @@ def decide(
     owner: int | None = None,
     high_value: bool = False,
     territory_unlisted: bool = False,
+    planned: int | None = None,
 ) -> Choice:
     """The decision for one lead.
 
@@ -146,6 +148,9 @@ def decide(
         The lead is among the most valuable tenth; `high_value_max` then binds.
     territory_unlisted
         No rep lists the lead's territory (for the reason only; exclusions must say so already).
+    planned
+        Rep that the plan of a batch gives the lead (-1: held), taken in place of the highest net value while he may
+        still have it; propensities are those given the plan. None: no plan.
     """
     exclusion = _exclusions(candidates, settings, high_value)
     open_ = exclusion == Exclusion.NONE
@@ -157,7 +162,7 @@ def decide(
         if unavailable is Exclusion.NONE:
             owned: list[Branch] = [(1.0, "owner", _certain(owner, net.size))]
             return _draw(owned, candidates, exclusion, price, net, settings, rng, unavailable, high_value, False)
-    branches = _branches(candidates, open_, net, settings)
+    branches = _branches(candidates, open_, net, settings, planned)
     return _draw(
         branches, candidates, exclusion, price, net, settings, rng, unavailable, high_value, territory_unlisted
     )
@@ -186,7 +191,9 @@ def _effective_price(candidates: Candidates, prices: Prices | None, settings: Po
     return prices.place - np.where(short, prices.subsidy, 0.0)
 
 
-def _branches(candidates: Candidates, open_: Flags, net: Floats, settings: PolicySettings) -> list[Branch]:
+def _branches(
+    candidates: Candidates, open_: Flags, net: Floats, settings: PolicySettings, planned: int | None
+) -> list[Branch]:
     """Each way in which the decision may be made, chances summing to 1."""
     if not open_.any():
         return [(1.0, _label(settings), _certain(net.size, net.size))]
@@ -196,8 +203,9 @@ def _branches(candidates: Candidates, open_: Flags, net: Floats, settings: Polic
         branches.append((settings.holdout, "holdout", take_turns(candidates, open_)))
     if settings.mode != "priced":
         return [*branches, (kept, _label(settings), least_load(candidates, open_))]
-    explored = settings.exploration if net.max() >= 0.0 else 0.0
-    branches.append((kept * (1.0 - explored), "priced", _best(net)))
+    usual = _best(net) if planned is None or (planned >= 0 and not open_[planned]) else _certain(planned, net.size)
+    explored = settings.exploration if usual[-1] == 0.0 else 0.0
+    branches.append((kept * (1.0 - explored), "priced", usual))
     if explored > 0.0:
         branches.append((kept * explored, "explore", _near_equals(candidates, net, settings)))
     return branches
@@ -211,7 +219,7 @@ def _label(settings: PolicySettings) -> Label:
 
 
 def _certain(outcome: int, n_reps: int) -> Floats:
-    """Distribution with all weight on `outcome`; n_reps = hold."""
+    """Distribution with all weight on `outcome`; n_reps or -1 = hold."""
     found = np.zeros(n_reps + 1)
     found[outcome] = 1.0
     return found
@@ -369,7 +377,7 @@ def _why_not(
     if rep is None:
         return WhyNot.BELOW_PRICE
     if net[j] > net[rep]:
-        return WhyNot.EXPLORED
+        return WhyNot.EXPLORED if label == "explore" else WhyNot.PLANNED
     if net[j] == net[rep]:
         return WhyNot.TIE
     return WhyNot.LOWER_VALUE if candidates.value[j] < candidates.value[rep] else WhyNot.HIGHER_PRICE

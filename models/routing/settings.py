@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from features.config import Routing
 from features.errors import ConfigError
 
 Mode = Literal["priced", "lead_only", "fallback", "rule"]
@@ -54,3 +55,11 @@ class PolicySettings:
                 raise ConfigError(f"[routing] {name}: found {count}, expected 0 or more")
         if self.favour_unknown < 0:
             raise ConfigError(f"[routing] favour_unknown: found {self.favour_unknown}, expected 0 or more")
+
+
+def policy_settings(routing: Routing, mode: Mode = "priced") -> PolicySettings:
+    """Settings of one decision from the organisation's `[routing]` section; ConfigError where a value is impossible."""
+    return PolicySettings(
+        mode=mode, exploration=routing.exploration, holdout=routing.holdout, same_account=routing.same_account,
+        newcomer_min=routing.newcomer_min, high_value_max=routing.high_value_max,
+    )  # fmt: skip

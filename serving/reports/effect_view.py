@@ -19,12 +19,13 @@ _AXIS = {"contribution": "contribution", "win_probability": "win"}
 
 @dataclass(frozen=True)
 class EffectPart:
-    """Effects on one outcome: a sentence, a forest plot and the table beside it."""
+    """Effects on one outcome: a sentence, a forest plot, the table beside it, and each lever in words."""
 
     title: str
     sentence: str
     chart: ChartView
     table: TableView
+    words: tuple[tuple[str, str], ...]
 
 
 def shown_value(row: EffectRow, value: float | None, currency: str, lang: Lang) -> str:
@@ -78,12 +79,15 @@ def _part(outcome: str, rows: Sequence[EffectRow], currency: str, lang: Lang) ->
         estimate_label=t(lang, "report.effects.estimate"),
         naive_label=t(lang, "report.effects.naive"),
     )
-    heads = ("lever", "effect", "interval", "plain", "verdict", "why")
+    heads = ("lever", "effect", "interval", "plain", "verdict")
     view = table(lang, "report.effects", heads, [_table_row(row, currency, lang) for row in rows])
     aligned = tuple(Cell(head.text, at in (1, 2, 3)) for at, head in enumerate(view.heads))
-    chart = ChartView(title, Markup(svg))  # noqa: S704 texts are escaped by charts
     return EffectPart(
-        t(lang, f"report.effects.{outcome}"), sentence, chart, TableView(view.caption, aligned, view.rows)
+        title=t(lang, f"report.effects.{outcome}"),
+        sentence=sentence,
+        chart=ChartView(title, Markup(svg)),  # noqa: S704 texts are escaped by charts
+        table=TableView(view.caption, aligned, view.rows),
+        words=tuple((texts.driver(lang, row.driver), effect_words(row, lang)) for row in rows),
     )
 
 
@@ -118,7 +122,6 @@ def _table_row(row: EffectRow, currency: str, lang: Lang) -> Row:
             numeric(between),
             numeric(shown_value(row, row.naive_estimate, currency, lang)),
             Cell(t(lang, f"verdict.{row.verdict}"), tag=row.verdict),
-            text(effect_words(row, lang)),
         )
     )
 

@@ -21,6 +21,10 @@ from serving.store.session import Session, to_object, to_text
 GENESIS: Final = "0" * 64
 FEED_KINDS: Final = ("decision", "release", "override", "move")
 _PAGE = 1_000
+# Built once: on the path of a decision, putting a statement together costs more than running it.
+_HEAD: Final = select(schema.log.c.seq, schema.log.c.hash).order_by(schema.log.c.seq.desc()).limit(1)
+_INSERT_LOG: Final = schema.log.insert()
+_INSERT_PAYLOAD: Final = schema.payloads.insert()
 
 
 @dataclass(frozen=True)
@@ -72,9 +76,7 @@ class LogReader(Session):
 
     def head(self) -> tuple[int, str]:
         """Sequence number and hash of the last entry; (0, 64 zeros) for an empty log."""
-        row = self.connection.execute(
-            select(schema.log.c.seq, schema.log.c.hash).order_by(schema.log.c.seq.desc()).limit(1)
-        ).first()
+        row = self.connection.execute(_HEAD).first()
         return (row.seq, row.hash) if row else (0, GENESIS)
 
     def log_after(self, after: int = 0, limit: int = _PAGE, kinds: Sequence[str] = FEED_KINDS) -> list[LogEntry]:
@@ -158,14 +160,10 @@ class LogWriter(LogReader):
         salt, text = secrets.token_hex(16), to_text(body)
         digest = payload_digest(salt, lead_id, rep_id, text)
         entry = link(previous, seq, kind, at, logged_at, digest)
-        self.connection.execute(
-            schema.log.insert().values(
-                seq=seq, kind=kind, at=at, logged_at=logged_at, digest=digest, previous=previous, hash=entry
-            )
-        )
-        self.connection.execute(
-            schema.payloads.insert().values(seq=seq, lead_id=lead_id, rep_id=rep_id, salt=salt, body=text)
-        )
+        row = {"seq": seq, "kind": kind, "at": at, "logged_at": logged_at, "digest": digest}
+        self.connection.execute(_INSERT_LOG, {**row, "previous": previous, "hash": entry})
+        said = {"seq": seq, "lead_id": lead_id, "rep_id": rep_id, "salt": salt, "body": text}
+        self.connection.execute(_INSERT_PAYLOAD, said)
         self._head.seq, self._head.hash = seq, entry
         return seq
 

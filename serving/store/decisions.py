@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Final
 
-from sqlalchemy import Row, Select, delete, func, select, update
+from sqlalchemy import Row, Select, bindparam, delete, func, select, update
 
 from features.errors import UnknownLeadError
 from serving.store import schema
@@ -18,6 +19,18 @@ from serving.store.session import Json, Session, StoreError, to_object, to_rows,
 
 # SQLite takes 32,766 bound values in a statement; a team is far smaller, a whole desk of ids may not be.
 _IN_LIMIT = 10_000
+# Built once: on the path of a decision, putting a statement together costs more than running it.
+_DECISION: Final = select(schema.decisions).where(schema.decisions.c.lead_id == bindparam("wanted"))
+_PLACEMENTS: Final = select(schema.placements.c.rep_id, schema.placements.c.lead_id).where(
+    schema.placements.c.week == bindparam("wanted")
+)
+_USED: Final = (
+    select(schema.placements.c.rep_id, func.count())
+    .where(schema.placements.c.week == bindparam("wanted"))
+    .group_by(schema.placements.c.rep_id)
+)
+_INSERT_DECISION: Final = schema.decisions.insert()
+_INSERT_PLACEMENT: Final = schema.placements.insert()
 
 
 class DuplicateDecisionError(StoreError):
@@ -75,7 +88,7 @@ class DecisionReader(Session):
 
     def decision(self, lead_id: str) -> StoredDecision | None:
         """The lead's decision, or None."""
-        row = self.connection.execute(select(schema.decisions).where(schema.decisions.c.lead_id == lead_id)).first()
+        row = self.connection.execute(_DECISION, {"wanted": lead_id}).first()
         return None if row is None else _decision(row)
 
     def decided(self, lead_ids: Sequence[str]) -> dict[str, StoredDecision]:
@@ -134,15 +147,12 @@ class DecisionReader(Session):
 
         Unite them with the week's assignments in the tables before counting: a lead in both takes one place.
         """
-        table = schema.placements
-        rows = self.connection.execute(select(table.c.rep_id, table.c.lead_id).where(table.c.week == week))
+        rows = self.connection.execute(_PLACEMENTS, {"wanted": week})
         return {(row.rep_id, row.lead_id) for row in rows}
 
     def used_places(self, week: str) -> dict[str, int]:
         """Distinct leads by rep_id placed in an ISO week by decisions and overrides."""
-        table = schema.placements
-        query = select(table.c.rep_id, func.count()).where(table.c.week == week).group_by(table.c.rep_id)
-        return {row[0]: row[1] for row in self.connection.execute(query)}
+        return {row[0]: row[1] for row in self.connection.execute(_USED, {"wanted": week})}
 
     def counts(self) -> Counts:
         """Totals over the whole store."""
@@ -202,7 +212,7 @@ class DecisionWriter(LogWriter, DecisionReader):
             lead=dict(lead),
             answers=dict(answers or {}),
         )
-        self.connection.execute(schema.decisions.insert().values(**_columns(stored)))
+        self.connection.execute(_INSERT_DECISION, _columns(stored))
         if rep_id is not None:
             self._take(week, rep_id, lead_id, seq)
         return stored
@@ -251,6 +261,7 @@ class DecisionWriter(LogWriter, DecisionReader):
         seq = self.append("override", at, lead_id, rep_id, body)
         if before.owner_rep_id is not None:
             self._free(before.owner_rep_id, lead_id)
+        self._free(rep_id, lead_id, week)  # he may have had this place before a move; it is one place still
         self._change(lead_id, last_seq=seq, status="assigned", owner_rep_id=rep_id, owned_at=at, overridden=True)
         self._take(week, rep_id, lead_id, seq)
         return self._known(lead_id)
@@ -308,14 +319,12 @@ class DecisionWriter(LogWriter, DecisionReader):
         self.connection.execute(update(table).where(table.c.lead_id == lead_id).values(**values))
 
     def _take(self, week: str, rep_id: str, lead_id: str, seq: int) -> None:
-        table = schema.placements
-        mine = (table.c.week == week) & (table.c.rep_id == rep_id) & (table.c.lead_id == lead_id)
-        if self.connection.execute(select(table.c.seq).where(mine)).first() is None:
-            self.connection.execute(table.insert().values(week=week, rep_id=rep_id, lead_id=lead_id, seq=seq))
+        self.connection.execute(_INSERT_PLACEMENT, {"week": week, "rep_id": rep_id, "lead_id": lead_id, "seq": seq})
 
-    def _free(self, rep_id: str, lead_id: str) -> None:
+    def _free(self, rep_id: str, lead_id: str, week: str | None = None) -> None:
         table = schema.placements
-        self.connection.execute(delete(table).where(table.c.rep_id == rep_id, table.c.lead_id == lead_id))
+        mine = delete(table).where(table.c.rep_id == rep_id, table.c.lead_id == lead_id)
+        self.connection.execute(mine if week is None else mine.where(table.c.week == week))
 
 
 def _check_status(status: str, rep_id: str | None) -> None:

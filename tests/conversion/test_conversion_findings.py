@@ -65,6 +65,17 @@ def test_a_desk_that_changes_while_reps_come_and_go_is_no_rep_effect(world):
     assert rep.p_value > LEVEL
 
 
+def test_a_tenure_that_is_only_the_calendar_is_no_rep_effect(world):
+    """All hired on one day, win rates rising within each month and falling back: a calendar, not tenure."""
+    made = world(7, n=4_000)
+    share = np.arange(len(made.pairs)) / len(made.pairs)
+    y = np.random.default_rng(1).random(len(share)) < 1 / (1 + np.exp(-made.logit - 1.0 + 2.0 * (24 * share % 1)))
+    pairs = made.pairs.assign(y=y.astype(float), rep_tenure_years=5 * share)
+    trained = train_pooled(pairs, made.columns, "pairs", made.as_of)
+    _, rep = find_effects(trained, np.random.default_rng(0), 199)
+    assert rep.p_value > LEVEL
+
+
 def test_too_few_outcomes_claim_nothing(world):
     made = world(0, n=200, rate=-9.0)
     interaction, rep = found(made)

@@ -202,6 +202,12 @@ def maker():
 
 
 @pytest.fixture(scope="session")
+def rows_of():
+    """Makes a typed frame of one table from columns and a number of rows."""
+    return typed
+
+
+@pytest.fixture(scope="session")
 def asked():
     """Random (rep, moment) questions; some fall exactly on events."""
 

@@ -14,7 +14,7 @@ from features import moments
 from features.errors import RequestError
 from models.forecasting.chain import Chain
 from models.forecasting.funnel import FunnelForecaster, FunnelSettings, _draw_rep, estimate_shock_sd
-from models.forecasting.hazards import fit_hazards, win_in_slices
+from models.forecasting.hazards import Phase, fit_hazards, win_in_slices
 from models.forecasting.inputs import Changes
 
 EDGES = (0.0, 2.0, 5.0, 10.0, 20.0, 40.0, 80.0, 160.0)
@@ -33,7 +33,8 @@ def constant(rate: float, n: int = 1) -> np.ndarray:
 @settings(max_examples=60, deadline=None)
 def test_one_open_lead_wins_by_the_month_s_end_as_competing_exponentials_say(win, loss, age, days):
     """P(win in slice) = w/(w+l) (e^-(w+l)t0 - e^-(w+l)t1), whatever the age, when rates do not depend on age."""
-    got = win_in_slices(constant(win), constant(loss), EDGES, np.array([age]), np.array(days))
+    phase = Phase(np.inf, constant(win), constant(loss))
+    got = win_in_slices([phase], EDGES, np.array([age]), np.array(days))
     ends = np.concatenate(([0.0], np.cumsum(days)))
     alive = np.exp(-(win + loss) * ends)
     np.testing.assert_allclose(got[0], win / (win + loss) * -np.diff(alive), atol=1e-12)
@@ -43,8 +44,16 @@ def test_rates_that_change_with_age_are_taken_band_by_band():
     """Age 4 with 3 days to go crosses the edge at 5: one day at one rate, two at the next."""
     win = np.zeros((1, len(EDGES)))
     win[0, 1], win[0, 2] = 0.1, 0.3
-    got = win_in_slices(win, np.zeros_like(win), EDGES, np.array([4.0]), np.array([3.0]))
+    got = win_in_slices([Phase(np.inf, win, np.zeros_like(win))], EDGES, np.array([4.0]), np.array([3.0]))
     assert got[0, 0] == pytest.approx(1 - np.exp(-0.1 - 0.6))
+
+
+def test_rates_that_change_with_time_from_now_are_taken_phase_by_phase():
+    """A lead of any age: 20 days at one rate, then another; the months cut across both."""
+    phases = [Phase(20.0, constant(0.05), constant(0.0)), Phase(np.inf, constant(0.01), constant(0.0))]
+    got = win_in_slices(phases, EDGES, np.array([33.0]), np.array([15.0, 10.0, 20.0]))
+    alive = np.exp(-np.array([0.0, 0.75, 1.05, 1.25]))
+    np.testing.assert_allclose(got[0], -np.diff(alive), atol=1e-12)
 
 
 def chain_of(open_wins, coming, n_months=3, shape=np.inf) -> Chain:

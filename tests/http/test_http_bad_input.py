@@ -114,6 +114,15 @@ def test_nul_in_an_address_is_refused_before_a_database_meets_it(client, service
     assert service.calls == []
 
 
+@pytest.mark.parametrize("text", ["NaN", "-Infinity", "1e400", "-1E999", "1" + "0" * 400, "9" * 5_000, '"\\ud800"'])
+def test_the_parser_itself_refuses_what_no_table_can_hold(text):
+    """Models refuse most of it too; a route without a model would not."""
+    for wrapped in (text, f"[[{text}]]", f'{{"a": {{"b": {text}}}}}'):
+        with pytest.raises(Problem) as refused:
+            parse_json(wrapped.encode())
+        assert refused.value.status_code == 422
+
+
 def test_depth_is_counted_to_the_level():
     def nested(depth):
         return b"[" * depth + b"]" * depth

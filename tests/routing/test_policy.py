@@ -7,10 +7,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from features.config import Routing
 from features.errors import ConfigError
 from models.routing.policy import Candidates, Exclusion, HoldReason, WhyNot, decide
 from models.routing.prices import Prices
-from models.routing.settings import PolicySettings
+from models.routing.settings import PolicySettings, policy_settings
 
 
 def desk(value, *, exclusion=None, used=None, capacity=None, last=None, **more):
@@ -180,3 +181,18 @@ def test_the_bound_on_high_value_leads_is_hard():
 def test_impossible_settings_are_refused(wrong):
     with pytest.raises(ConfigError, match=next(iter(wrong))):
         PolicySettings(**wrong)
+
+
+def test_a_batchs_plan_is_followed_while_the_rep_has_room():
+    followed = decide(desk([1.0, 0.9]), prices([0, 0]), PLAIN, rng(), planned=1)
+    assert (followed.rep, followed.policy, followed.alternatives[0].why_not) == (1, "priced", WhyNot.PLANNED)
+    assert decide(desk([1.0, 0.9], used=[0, 5]), prices([0, 0]), PLAIN, rng(), planned=1).rep == 0
+    held = decide(desk([1.0, 0.9]), prices([0, 0]), PolicySettings(exploration=0.5), rng(), planned=-1)
+    assert (held.rep, held.propensity) == (None, 1.0)
+
+
+def test_settings_come_from_the_configuration():
+    found = policy_settings(Routing(exploration=0.1, holdout=0.2, newcomer_min=3, high_value_max=4, same_account=False))
+    assert found == PolicySettings(exploration=0.1, holdout=0.2, newcomer_min=3, high_value_max=4, same_account=False)
+    with pytest.raises(ConfigError, match="holdout"):
+        policy_settings(Routing(holdout=3.0))

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from models.routing.holding import reconsider
+from models.routing.holding import plan_batch, reconsider
 from models.routing.prices import Prices, Scenario, solve_prices
 from models.routing.volume import (
     VolumeEstimate,
@@ -137,3 +137,15 @@ def test_releases_break_no_rule_and_leave_no_place_beside_a_fitting_lead(seed):
     assert [r.value for r in freed] == sorted((r.value for r in freed), reverse=True)
     waiting = sorted(set(range(n_held)) - {r.lead for r in freed})
     assert not (eligible[waiting] & (given_ < capacity)).any()
+
+
+def test_a_batch_is_planned_as_one_problem_against_those_still_to_come():
+    values, capacity = np.array([[1.0, 0.9], [1.0, 0.1], [0.2, 0.2]]), np.array([1, 1])
+    free = Prices(np.zeros(2), np.zeros(2))
+    ones = np.ones(values.shape, bool)
+    assert plan_batch(values, ones, free, capacity).tolist() == [1, 0, -1]
+    dear = Prices(np.array([0.0, 0.95]), np.zeros(2))
+    assert plan_batch(values, ones, dear, np.array([2, 1])).tolist() == [0, 0, -1]
+    assert plan_batch(
+        np.zeros((2, 0)), np.zeros((2, 0), bool), Prices(np.zeros(0), np.zeros(0)), capacity[:0]
+    ).tolist() == [-1, -1]

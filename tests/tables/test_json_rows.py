@@ -95,6 +95,13 @@ def test_references_may_go_unchecked(tables):
     ).faults
 
 
+def test_references_among_many_rows(tables):
+    many = [{**LEAD, "lead_id": f"M{n}"} for n in range(50)]
+    grown = upsert(tables, "leads", parse_rows("leads", many, tables).require())
+    assert not parse_rows("activities", [{**ACTIVITY, "lead_id": "M49"}], grown).faults
+    assert parse_rows("activities", [{**ACTIVITY, "lead_id": "M50"}], grown).faults
+
+
 def test_the_zone_is_that_of_the_tables(folder):
     from features.config import General
 
@@ -134,6 +141,8 @@ def test_upsert_by_a_key_of_several_columns(tables):
     rows = [{"lead_id": "L1", "rep_id": "007", "assigned_at": t} for t in ("2025-01-02T18:00:00+08:00", "2025-01-09")]
     after = upsert(tables, "assignments", parse_rows("assignments", rows, tables).require())
     assert len(after.assignments) == 4
+    again = upsert(after, "assignments", parse_rows("assignments", rows[1:], after).require())
+    assert len(again.assignments) == 4  # the lead's other hand-over stays
     targets = upsert(
         tables, "targets", parse_rows("targets", [{"rep_id": "007", "month": "2025-02", "amount": 1}]).frame
     )

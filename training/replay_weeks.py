@@ -1,0 +1,388 @@
+"""Recent weeks replayed under rival policies, with models trained on what was known before them.
+
+Every policy meets the same leads in the same order, under the same hard rules and places. What each would have won is
+estimated off policy from what happened (self-normalised and doubly robust, with support), by the model, and on
+synthetic tables by the truth. Nothing is claimed where the log hardly ever did what the policy would have done.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from features import moments
+from features.config import Config
+from features.errors import RequestError
+from features.moments import DAY, WEEK
+from features.outcomes import hand_overs, lead_outcomes
+from features.tables import Tables
+from models.conversion.amount import AmountModel
+from models.conversion.columns import PairColumns
+from models.conversion.model import ConversionModel
+from models.routing.baselines import FixedPrices, Greedy, Habit, LeastBusy, QuotaQueues, RoundRobin, TieredByTenure
+from models.routing.offpolicy import LoggedDecisions, OutcomeModel, SupportRules, evaluate, uplift
+from models.routing.replay import RoutingPolicy, Stream, replay
+from models.routing.repriced import Repriced
+from models.routing.rules import Desk, eligible_matrix
+from models.routing.settings import PolicySettings
+from training.datasets import Datasets, build_datasets, pair_columns
+
+Floats = npt.NDArray[np.float64]
+Ints = npt.NDArray[np.int64]
+Flags = npt.NDArray[np.bool_]
+Truth = Callable[[list[str], list[str], Ints], tuple[Floats, Floats]]
+"""(win probability, expected amount) as they truly are, (L, R) and (L,), of leads with reps at moments."""
+
+OURS = "fairlead"
+HABIT = "habit"
+HISTORY_WEEKS = 12
+FEWEST_LEADS = 30
+SHARE_PRIOR = 2.0
+
+
+@dataclass(frozen=True)
+class PolicyResult:
+    """One policy over the replayed weeks. Sums over all leads; money in major units.
+
+    `wins`, `value`: expected by the model trained before the weeks. `estimate`, `ci_low`, `ci_high`: wins a hundred
+    leads estimated from what happened, doubly robust, 90 % interval; None where the log does not support a claim, with
+    `doubt`. `snips` likewise, self-normalised. `true_wins`: where the truth is known.
+    """
+
+    name: str
+    n_leads: int
+    n_held: int
+    wins: float
+    value: float
+    estimate: float | None
+    ci_low: float | None
+    ci_high: float | None
+    snips: float | None
+    uplift: float | None
+    uplift_low: float | None
+    uplift_high: float | None
+    effective_n: float
+    outside_share: float
+    supported: bool
+    doubt: str
+    true_wins: float | None = None
+    true_value: float | None = None
+
+
+@dataclass(frozen=True)
+class Replay:
+    """What the replay found. `given`: leads by policy and rep id; `habit_wins`: what really came of the log's choices.
+
+    `routing_mode` is what the data before the weeks support.
+    """
+
+    first_week: str
+    last_week: str
+    n_weeks: int
+    n_leads: int
+    routing_mode: str
+    results: tuple[PolicyResult, ...]
+    given: dict[str, dict[str, int]]
+    tenure_years: dict[str, float]
+    habit_wins: float
+    n_mature: int
+    has_truth: bool
+    notes: tuple[str, ...] = field(default=())
+
+    def result(self, name: str) -> PolicyResult:
+        """The result of one policy."""
+        return next(one for one in self.results if one.name == name)
+
+
+@dataclass(frozen=True)
+class _Scene:
+    """Stream and matrices of the replay; rows before `start` are history."""
+
+    stream: Stream
+    start: int
+    leads: pd.DataFrame
+    rep_ids: list[str]
+    p: Floats
+    value: Floats
+    logged: Ints
+    tenure: Floats
+
+
+def replay_weeks(
+    tables: Tables,
+    config: Config,
+    as_of: int,
+    n_weeks: int,
+    seed: int,
+    desk_of: Callable[[Tables, int], tuple[list[str], Desk]],
+    truth: Truth | None = None,
+    progress: Callable[[str], None] | None = None,
+) -> Replay:
+    """Replay of the last whole `n_weeks` ISO weeks before `as_of`.
+
+    `desk_of(tables, moment)`: rep ids and the desk as hard rules see it, with capacities. RequestError where the data
+    before the weeks are too thin to train on, or the weeks hold too few routed leads.
+    """
+    say = progress or (lambda _: None)
+    zone = tables.zone
+    end = moments.start_of_week(as_of, zone)
+    begin = moments.start_of_week(end - n_weeks * WEEK + DAY, zone)
+    say("training on what was known before")
+    sets = build_datasets(tables, begin, config)
+    if len(sets.pairs) < FEWEST_LEADS or not (sets.pairs["outcome"] == "won").any():
+        raise RequestError(
+            f"before {moments.iso(begin, zone)[:10]} there are too few routed leads with a won deal to train on; "
+            "replay fewer weeks with --weeks"
+        )
+    rng = np.random.default_rng(seed)
+    columns = pair_columns(sets.spec)
+    conversion = ConversionModel.fit(sets.pairs, columns, rng, begin)
+    amount = AmountModel.fit(sets.pairs, columns)
+    say("replaying")
+    scene = _scene(tables.known(as_of), sets, conversion, amount, begin, end, desk_of)
+    n = scene.stream.n_leads - scene.start
+    if n < FEWEST_LEADS:
+        raise RequestError(f"only {n} routed leads came in the {n_weeks} weeks before {moments.iso(end, zone)[:10]}")
+    objective = scene.value if config.routing.objective == "expected_value" else scene.p
+    policies = _policies(scene, objective, conversion.findings.routing_mode, sets.pairs, columns, seed)
+    choices = {p.name: replay(scene.stream, p, start=scene.start, carry=True).choice for p in policies}
+    outcomes = lead_outcomes(tables, as_of, config.leads.dead_after_days)
+    return _judge(scene, choices, outcomes, conversion, truth, n_weeks, begin, end, zone)
+
+
+def _scene(
+    known: Tables,
+    sets: Datasets,
+    conversion: ConversionModel,
+    amount: AmountModel,
+    begin: int,
+    end: int,
+    desk_of: Callable[[Tables, int], tuple[list[str], Desk]],
+) -> _Scene:
+    """Routed leads of the history and the weeks, valued with features as of the weeks' start."""
+    zone = known.zone
+    leads = known.leads
+    at = leads["created_at"].to_numpy(dtype=np.int64)
+    mine = (at >= begin - HISTORY_WEEKS * WEEK) & (at < end) & (leads["sourced_by_rep_id"] == "").to_numpy()
+    leads = leads.loc[mine].sort_values(["created_at", "lead_id"], kind="stable", ignore_index=True)
+    at = leads["created_at"].to_numpy(dtype=np.int64)
+    rep_ids, desk = desk_of(known, begin)
+    world = sets.world
+    frame = world.lead_features(leads, begin)
+    reps = world.rep_features(np.array(rep_ids, dtype=object), begin, begin)
+    reps.insert(0, "rep_id", pd.Series(rep_ids, dtype="str"))
+    p = conversion.predict_matrix(frame, reps).win_probability
+    worth = amount.expected_matrix(frame, reps)
+    if conversion.findings.routing_mode == "lead_only":
+        worth = np.broadcast_to(worth.mean(axis=1, keepdims=True), worth.shape)
+    stream = _stream(leads, at, desk, zone)
+    overs = hand_overs(known).drop_duplicates("lead_id").set_index("lead_id")["rep_id"]
+    index = {rep: i for i, rep in enumerate(rep_ids)}
+    logged = np.array([index.get(str(rep), -1) for rep in overs.reindex(leads["lead_id"])], dtype=np.int64)
+    start = int(np.searchsorted(at, begin))
+    tenure = np.nan_to_num(reps["rep_tenure_years"].to_numpy(dtype=np.float64))
+    return _Scene(stream, start, leads, rep_ids, p, p * worth, logged, tenure)
+
+
+def _stream(leads: pd.DataFrame, at: Ints, desk: Desk, zone: str) -> Stream:
+    """Order, weeks, hard rules and places of the leads."""
+    week = moments.weeks_of(at, zone)
+    monday = np.array([moments.start_of_week(int(m), zone) for m in at], dtype=np.int64)
+    territories = [str(t) for t in leads["territory"]]
+    eligible = np.vstack([eligible_matrix(desk, int(m), [t]) for m, t in zip(at, territories, strict=True)])
+    weeks = np.unique(week)
+    return Stream(
+        arrived_at=at,
+        week=week,
+        week_fraction=np.clip((at - monday) / WEEK, 0.0, 1.0),
+        eligible=eligible,
+        weeks=weeks,
+        capacity=np.tile(desk.capacity, (len(weeks), 1)),
+    )
+
+
+def _policies(
+    scene: _Scene, objective: Floats, mode: str, pairs: pd.DataFrame, columns: PairColumns, seed: int
+) -> list[RoutingPolicy]:
+    stream = scene.stream
+    score = naive_bayes(pairs, scene.leads, columns)
+    lead_score = scene.p.mean(axis=1)
+    ours: RoutingPolicy
+    if mode == "lead_only":
+        ours = LeastBusy(stream, name=OURS)
+    else:
+        settings = PolicySettings(exploration=0.0)
+        rng = np.random.default_rng(seed)
+        every = max(stream.n_leads // 400, 1)
+        ours = Repriced(stream, objective, rng, settings, win_probability=scene.p, every=every, name=OURS)
+    return [
+        ours,
+        Habit(stream, scene.logged, name=HABIT),
+        RoundRobin(stream),
+        LeastBusy(stream),
+        TieredByTenure(stream, scene.tenure, lead_score),
+        QuotaQueues(stream, score),
+        Greedy(stream, objective),
+        FixedPrices(stream, objective, np.random.default_rng(seed)),
+    ]
+
+
+def naive_bayes(pairs: pd.DataFrame, leads: pd.DataFrame, columns: PairColumns) -> Floats:
+    """(L,) log odds of winning by naive Bayes on the lead's categories, as open-source CRMs score (add one half)."""
+    done = pairs.loc[pairs["maturity"]]
+    won = (done["outcome"] == "won").to_numpy()
+    score = np.full(len(leads), np.log((won.sum() + 0.5) / ((~won).sum() + 0.5)))
+    for name in columns.lead_categorical:
+        if name not in leads.columns:
+            continue
+        values = done[name].to_numpy(dtype=object)
+        for value in set(values):
+            has = values == value
+            ratio = ((has & won).sum() + 0.5) / (won.sum() + 1.0) * ((~won).sum() + 1.0) / ((has & ~won).sum() + 0.5)
+            score[(leads[name] == value).to_numpy()] += np.log(ratio)
+    return score
+
+
+def _propensities(scene: _Scene) -> Floats:
+    """(L, R) estimated chance that the desk's habit gave a lead to a rep.
+
+    Shares of earlier leads by rep among those who may have the lead, kept apart for better and worse leads: the desk
+    sends them differently. Smoothed towards taking turns.
+    """
+    good = scene.p.mean(axis=1) >= np.quantile(scene.p.mean(axis=1), 2 / 3)
+    out = np.zeros_like(scene.p)
+    rows = np.arange(len(scene.logged))
+    for kind in (True, False):
+        mine = (good == kind) & (scene.logged >= 0)
+        # Leaves one out: a decision must not raise its own chance.
+        counts = np.bincount(scene.logged[mine], minlength=scene.p.shape[1]).astype(np.float64)
+        chances = scene.stream.eligible[mine].sum(axis=0)
+        for i in rows[good == kind]:
+            own = counts.copy()
+            if scene.logged[i] >= 0:
+                own[scene.logged[i]] -= 1.0
+            rate = (own + SHARE_PRIOR * own.sum() / max(chances.sum(), 1)) / (chances + SHARE_PRIOR)
+            weight = np.where(scene.stream.eligible[i], rate, 0.0)
+            total = weight.sum()
+            out[i] = weight / total if total > 0 else 0.0
+    return out
+
+
+def _judge(
+    scene: _Scene,
+    choices: dict[str, Ints],
+    outcomes: pd.DataFrame,
+    conversion: ConversionModel,
+    truth: Truth | None,
+    n_weeks: int,
+    begin: int,
+    end: int,
+    zone: str,
+) -> Replay:
+    rows = np.arange(scene.start, scene.stream.n_leads)
+    y, mature = _soft_outcomes(scene, outcomes, conversion)
+    propensity = _propensities(scene)
+    true_p: Floats | None = None
+    worth: Floats | None = None
+    if truth is not None:
+        ids = [str(lead) for lead in scene.leads["lead_id"].iloc[rows]]
+        true_p, worth = truth(ids, scene.rep_ids, scene.stream.arrived_at[rows])
+    results = tuple(
+        _result(name, choice, scene, rows, y, propensity, true_p, worth) for name, choice in choices.items()
+    )
+    given = {
+        name: {rep: int((choice[rows] == r).sum()) for r, rep in enumerate(scene.rep_ids)}
+        for name, choice in choices.items()
+    }
+    notes = []
+    if true_p is None:
+        notes.append("no_truth")
+    last = moments.week_text(end - 1, zone)
+    return Replay(
+        moments.week_text(begin, zone), last, n_weeks, len(rows), conversion.findings.routing_mode, results, given,
+        dict(zip(scene.rep_ids, map(float, scene.tenure), strict=True)), float(np.nansum(y[rows])),
+        int(mature[rows].sum()), true_p is not None, tuple(notes),
+    )  # fmt: skip
+
+
+def _soft_outcomes(scene: _Scene, outcomes: pd.DataFrame, conversion: ConversionModel) -> tuple[Floats, Flags]:
+    """(L,) 1 won, 0 lost, and for open leads the chance that is left; NaN where nobody had the lead. (L,) resolved."""
+    found = outcomes.set_index("lead_id").reindex(scene.leads["lead_id"])
+    state = found["outcome"].fillna("").to_numpy(dtype=object)
+    rows = np.arange(len(state))
+    at_owner = np.where(scene.logged >= 0, scene.p[rows, np.maximum(scene.logged, 0)], scene.p.mean(axis=1))
+    end = int(scene.stream.arrived_at.max())
+    age = np.maximum(end - scene.stream.arrived_at, 0) / DAY
+    left = conversion.times.p_win_open(at_owner, age, scene.leads["source"].to_numpy(dtype=object))
+    y = np.where(state == "won", 1.0, np.where((state == "lost") | (state == "dead"), 0.0, left))
+    return np.where(state == "", np.nan, y), (state != "open") & (state != "")
+
+
+def _result(
+    name: str,
+    choice: Ints,
+    scene: _Scene,
+    rows: Ints,
+    y: Floats,
+    propensity: Floats,
+    true_p: Floats | None,
+    worth: Floats | None,
+) -> PolicyResult:
+    chosen = choice[rows]
+    placed = chosen >= 0
+    at = np.maximum(chosen, 0)
+    wins = np.where(placed, scene.p[rows, at], 0.0)
+    value = np.where(placed, scene.value[rows, at], 0.0)
+    log_ok = (scene.logged[rows] >= 0) & np.isfinite(y[rows])
+    log_ok &= propensity[rows, np.maximum(scene.logged[rows], 0)] > 1e-6
+    used, kept = rows[log_ok], chosen[log_ok]
+    logged = scene.logged[used]
+    log = LoggedDecisions(
+        outcome=y[used],
+        propensity=propensity[used, logged],
+        target=(kept == logged).astype(np.float64),
+        outside=((kept >= 0) & (propensity[used, np.maximum(kept, 0)] < SupportRules().thin)).astype(np.float64),
+        cluster=scene.stream.week[used],
+    )
+    model = OutcomeModel(scene.p[used, logged], np.where(kept >= 0, scene.p[used, np.maximum(kept, 0)], 0.0))
+    if name == HABIT:
+        # The log is the habit: its own mean needs no weights.
+        log = replace(log, propensity=np.ones(len(used)), target=np.ones(len(used)))
+        model = OutcomeModel(model.logged, model.logged)
+    judged = evaluate(log, model=model)
+    gain = uplift(log, model=model)
+    dr, snips = judged.estimates.get("dr"), judged.estimates.get("snips")
+    more = gain.estimates.get("dr")
+    supported = judged.supported or name == HABIT
+    shown = dr is not None and supported
+    true_wins = true_value = None
+    if true_p is not None and worth is not None:
+        sure = np.where(placed, true_p[np.arange(len(rows)), at], 0.0)
+        true_wins, true_value = float(sure.sum()), float((sure * worth).sum())
+    return PolicyResult(
+        name=name,
+        n_leads=len(rows),
+        n_held=int((~placed).sum()),
+        wins=float(wins.sum()),
+        value=float(value.sum()),
+        estimate=100 * dr.value if dr is not None and shown else None,
+        ci_low=100 * dr.ci_low if dr is not None and shown else None,
+        ci_high=100 * dr.ci_high if dr is not None and shown else None,
+        snips=100 * snips.value if snips is not None and supported else None,
+        uplift=100 * more.value if more is not None and shown and name != HABIT else None,
+        uplift_low=100 * more.ci_low if more is not None and shown and name != HABIT else None,
+        uplift_high=100 * more.ci_high if more is not None and shown and name != HABIT else None,
+        effective_n=judged.effective_n,
+        outside_share=judged.outside_share,
+        supported=supported,
+        doubt="" if supported else str(judged.doubt),
+        true_wins=true_wins,
+        true_value=true_value,
+    )
+
+
+__all__ = ["HABIT", "OURS", "PolicyResult", "Replay", "Truth", "naive_bayes", "replay_weeks"]
