@@ -182,7 +182,7 @@ def _conversions(pairs: pd.DataFrame, as_of: int) -> dict[str, Conversions]:
     won = (pairs["outcome"] == "won").to_numpy()
     chance = pairs["p_win"].to_numpy(dtype=np.float64)
     found = {}
-    groups: dict[str, Any] = dict(pairs.groupby("rep_id").indices)
+    groups: dict[Any, Any] = dict(pairs.groupby("rep_id").indices)
     for rep, rows in groups.items():
         lately, earlier = rows[now[rows]], rows[before[rows]]
         if len(lately) and len(earlier):

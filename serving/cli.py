@@ -98,11 +98,12 @@ def synth(
 ) -> None:
     """Write synthetic tables with known truth: one CSV a table, and truth.json with each true effect."""
     from features.synthetic import WorldConfig, write_world
+    from serving.texts import as_lang
 
     language = lang or "en"
     if language not in {"en", "zh"}:
         raise typer.BadParameter("write en or zh", param_hint="--lang")
-    write_world(out, WorldConfig(n_reps=reps, n_months=months, seed=seed, language=language))
+    write_world(out, WorldConfig(n_reps=reps, n_months=months, seed=seed, language=as_lang(language)))
     typer.echo(f"Wrote {reps} reps and {months} months into {out}; truth.json holds what is true in it.")
 
 
@@ -319,8 +320,9 @@ def keys_add(
     """Make a key and print it once; only its hash is kept."""
     from serving.session import open_store
 
-    with open_store(home, config) as store:
-        typer.echo(store.add_key(role, subject))
+    with open_store(home, config) as store, store.transaction() as tx:
+        key = tx.add_key(role, subject)
+    typer.echo(key)
 
 
 @keys.command("revoke")
@@ -332,8 +334,8 @@ def keys_revoke(
     """Revoke a key at once."""
     from serving.session import open_store
 
-    with open_store(home, config) as store:
-        store.revoke_key(key_id)
+    with open_store(home, config) as store, store.transaction() as tx:
+        tx.revoke_key(key_id)
     typer.echo(f"{key_id} is revoked.")
 
 
@@ -342,9 +344,10 @@ def keys_list(home: HomeDir = None, config: ConfigFile = None) -> None:
     """List keys by id, role and subject; never the keys themselves."""
     from serving.session import open_store
 
-    with open_store(home, config) as store:
-        for key in store.list_keys():
-            typer.echo(f"{key.key_id}  {key.role}  {key.subject}" + ("  revoked" if key.revoked else ""))
+    with open_store(home, config) as store, store.read() as view:
+        found = view.api_keys()
+    for key in found:
+        typer.echo(f"{key.key_id}  {key.role}  {key.subject}" + ("" if key.revoked_at is None else "  revoked"))
 
 
 @app.command("verify-log")
@@ -352,11 +355,11 @@ def verify_log(home: HomeDir = None, config: ConfigFile = None) -> None:
     """Recompute the hash chain over the decision log; exit 1 where it breaks."""
     from serving.session import open_store
 
-    with open_store(home, config) as store:
-        broken = store.verify()
-    if broken is not None:
-        raise RequestError(f"the log does not follow from entry {broken} on: it was changed after it was written")
-    typer.echo("The log is whole.")
+    with open_store(home, config) as store, store.read() as view:
+        found = view.verify()
+    if not found.ok:
+        raise RequestError(f"the log breaks at entry {found.broken_at}: {found.reason}")
+    typer.echo(f"The log is whole: {found.n_entries} entries, head {found.head}.")
 
 
 def _write_text(out: Path | None, text: str) -> None:

@@ -43,7 +43,7 @@ from serving.http.protocol import ConflictError, DecisionFilters, MetricsSnapsho
 from serving.release_probe import probe_release
 from serving.session import Session, apply_event
 from serving.store import AlertState, Reader, Store, StoredDecision, Transaction, UnknownWarningError
-from serving.texts import LANGUAGES, Lang
+from serving.texts import LANGUAGES, Lang, as_lang
 from serving.wording import Json, decision_bytes, decision_document, feature_namer, one_line
 from training.release import Release, champion, promotions, read_release, release_for
 from training.snapshot import forecast_inputs, panel_rows_now, scored_pairs, targets_of
@@ -324,7 +324,7 @@ class Core:
 
     def _answer(self, state: State, stored: StoredDecision, lang: str) -> bytes:
         given = stored.answers.get(lang)
-        return given if given is not None else decision_bytes(state.document(stored.record, _language(lang)))
+        return given if given is not None else decision_bytes(state.document(stored.record, as_lang(lang)))
 
     def route(self, leads: Sequence[Lead]) -> list[StoredDecision]:
         """Final decisions of leads routed one at a time in the order of created_at, as the service would."""
@@ -342,7 +342,7 @@ class Core:
         return [found[lead.lead_id] for lead in leads]
 
     def route_csv(self, path: Path, lang: str | None = None) -> str:
-        """The contract's CSV of a leads file routed; DataError lists every fault of the file, then nothing is decided."""
+        """The contract's CSV of a leads file routed; DataError lists every fault of it, and then nothing is decided."""
         state = self.state()
         frame = parse_leads_file(path, self.zone, state.board.tables)
         leads = [
@@ -355,7 +355,7 @@ class Core:
         writer = csv.writer(out, lineterminator="\n")
         writer.writerow(ROUTE_COLUMNS)
         for stored in self.route(leads):
-            document = state.document(stored.record, _language(lang or self.session.lang))
+            document = state.document(stored.record, as_lang(lang or self.session.lang))
             values = {**document, "rep_id": stored.owner_rep_id or "", "reason": one_line(document)}
             writer.writerow(["" if values[name] is None else values[name] for name in ROUTE_COLUMNS])
         return out.getvalue()
@@ -369,7 +369,7 @@ class Core:
         if stored is None:
             raise UnknownLeadError(f"no decision about lead {lead_id!r} is on record")
         return {
-            **state.document(stored.record, _language(lang)),
+            **state.document(stored.record, as_lang(lang)),
             "status": stored.status,
             "owner_rep_id": stored.owner_rep_id,
             "owned_at": None if stored.owned_at is None else moments.iso(stored.owned_at, self.zone),
@@ -400,7 +400,7 @@ class Core:
             )  # fmt: skip
         items = [
             {
-                **state.document(stored.record, _language(lang)),
+                **state.document(stored.record, as_lang(lang)),
                 "status": stored.status,
                 "owner_rep_id": stored.owner_rep_id,
             }
@@ -552,7 +552,7 @@ class Core:
         known: Mapping[str, AlertState] = states
         general = self.session.config.general
         words = AlertWords(
-            _language(lang or self.session.lang), general.currency, general.miss_ratio,
+            as_lang(lang or self.session.lang), general.currency, general.miss_ratio,
             self.session.config.routing.contact_hours,
         )  # fmt: skip
 
@@ -616,7 +616,7 @@ class Core:
         out.mkdir(parents=True, exist_ok=True)
         written = [out / "drivers.json", out / "report.html"]
         written[0].write_text(dump_json(drivers_json(payload)), encoding="utf-8")
-        written[1].write_text(render_report(payload, _language(lang or self.session.lang)), encoding="utf-8")
+        written[1].write_text(render_report(payload, as_lang(lang or self.session.lang)), encoding="utf-8")
         return written
 
     # -- releases and operation ---------------------------------------------------------------------------------
@@ -709,10 +709,6 @@ class Core:
         reps = self.state().board.reps
         mine = reps.loc[((reps["manager_id"] == manager) | (reps["team_id"] == manager)).to_numpy()]
         return Team(frozenset(map(str, mine["rep_id"])), frozenset(set(map(str, mine["team_id"])) - {""}))
-
-
-def _language(lang: str) -> Lang:
-    return "zh" if lang == "zh" else "en"
 
 
 def _month(text: str) -> int:

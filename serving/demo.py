@@ -13,6 +13,7 @@ from pathlib import Path
 from features import moments
 from features.errors import RequestError
 from features.synthetic import WorldConfig, write_world
+from serving.texts import as_lang
 
 MARKER = ".fairlead-demo"
 
@@ -57,7 +58,7 @@ def run_demo(out: Path, reps: int, months: int, seed: int, lang: str, say: Calla
     prepare_folder(out)
     data, home = out / "data", out / "home"
     say(f"1/7  Tables of {reps} reps and {months} months, with known truth")
-    write_world(data, WorldConfig(n_reps=reps, n_months=months, seed=seed, language=lang))
+    write_world(data, WorldConfig(n_reps=reps, n_months=months, seed=seed, language=as_lang(lang)))
     zone = open_session(data, home, None).tables.zone
     monday, fresh, names = last_week(data, zone)
     write_leads(out / "new-leads.csv", fresh, names)

@@ -100,7 +100,7 @@ def _scaled(
     """Parts of the log-odds as parts of a probability; what they do not explain is named certainty."""
     scaled = {name: to_logit * value for name, value in parts.items() if abs(value) > 1e-12}
     gap = logits[0] - logits[1]
-    pass
+    scaled[CERTAINTY] = gap - sum(scaled.values())
     p, q = probabilities
     slope = (p - q) / gap if abs(gap) > 1e-12 else p * (1.0 - p)
     shares = {name: value * slope for name, value in scaled.items() if abs(value) > 1e-12}

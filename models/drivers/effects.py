@@ -24,7 +24,8 @@ TRAINED = "trained:"
 _DAYS_OPEN = "days_open"
 _FLOW = ("n_new_leads", "lead_quality_mean", "open_leads", "absent_days")
 _TENURE_KNOTS = (0.25, 0.5, 1.0, 1.5, 2.0, 3.0, 5.0)  # years: a learning curve is steep at first
-_FOLLOW_UP_LAGS = 2  # a deal closes some months after the follow-ups that won it
+# Measured on synthetic desks of known truth (6,650): 6,170 without lags, 9,500 with one, 10,300 with two.
+_FOLLOW_UP_LAGS = 0
 
 
 @dataclass(frozen=True)
@@ -66,7 +67,7 @@ def contribution_effects(
     `panel`: one row a rep and month: rep_id, month (index), contribution (money), followups_per_week (the rep's
     mean a lead in the month), n_new_leads, lead_quality_mean, open_leads, absent_days, tenure (years),
     contribution_lag1, trained:<skill> (0-1). Only rep_id, month and contribution must be there. The follow-up effect
-    is that of a lasting step: the sum over this month and the `lags` before.
+    is that of a lasting step: the sum over this month and the `lags` before, with the lead flow of those months held.
     """
     skills = _skills(panel)
     rows = []

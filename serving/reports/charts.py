@@ -117,7 +117,8 @@ def bar_chart(
     low, high = min([b.value for b in shown] + [0.0]), max([b.value for b in shown] + [0.0])
     room = max([text_width(bar.text, 12) for bar in shown], default=0) + 12
     left, right = label + (room if low < 0 else 0), _WIDTH - (room if high > 0 else 8)
-    scale = (right - left) / (high - low) if high > low else 0.0
+    # A span too small to divide by (a subnormal number) is no span.
+    scale = (right - left) / (high - low) if high - low > 1e-300 else 0.0
     zero = left - low * scale
     top = 26.0 if up_label or down_label else 10.0
     bottom = top + _ROW * len(shown)

@@ -29,6 +29,11 @@ MINUS = "−"
 _JOINER = "\u2060"  # browsers break a line between a sign and a currency symbol
 
 
+def as_lang(lang: str) -> Lang:
+    """The language of words: Chinese where asked for, else English."""
+    return "zh" if lang == "zh" else "en"
+
+
 @cache
 def catalogue(lang: Lang) -> Mapping[str, str]:
     """All texts of a language by dotted key. Raises ValueError where two files give the same key."""

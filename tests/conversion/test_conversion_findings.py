@@ -76,6 +76,22 @@ def test_a_tenure_that_is_only_the_calendar_is_no_rep_effect(world):
     assert rep.p_value > LEVEL
 
 
+def test_rep_columns_are_compared_among_contemporaries(world):
+    made = world(8, n=2_000)
+    calendar = np.linspace(0, 5, 2_000)
+    hired = np.random.default_rng(0).uniform(0, 3, 2_000)
+    for values, kept in ((calendar, False), (calendar + hired, True)):
+        pairs = made.pairs.assign(rep_tenure_years=values)
+        trained = train_pooled(pairs, made.columns, "pairs", made.as_of)
+        of_rep = findings._columns_of(trained.model.design, "rep")
+        rows = findings._against_contemporaries(trained.rows, of_rep)
+        tenure = rows.encoded.numeric[:, np.flatnonzero(of_rep)[0]]
+        assert bool(tenure.any()) is kept
+        assert abs(np.corrcoef(tenure, calendar)[0, 1]) < 0.05 if kept else True
+        others = ~of_rep[: rows.n_numeric]
+        assert (rows.encoded.numeric[:, others] == trained.rows.encoded.numeric[:, others]).all()
+
+
 def test_too_few_outcomes_claim_nothing(world):
     made = world(0, n=200, rate=-9.0)
     interaction, rep = found(made)

@@ -57,7 +57,7 @@ def test_a_lasting_step_sums_over_the_lags():
     frame = pd.DataFrame(
         {"rep_id": i.ravel(), "month": t.ravel(), "contribution": y.ravel(), "followups_per_week": d.ravel()}
     )
-    row = contribution_effects(frame, np.random.default_rng(0))[0]
+    row = contribution_effects(frame, np.random.default_rng(0), lags=1)[0]
     assert row.estimate == pytest.approx(1.0, abs=0.08)
 
 

@@ -196,3 +196,8 @@ def test_settings_come_from_the_configuration():
     assert found == PolicySettings(exploration=0.1, holdout=0.2, newcomer_min=3, high_value_max=4, same_account=False)
     with pytest.raises(ConfigError, match="holdout"):
         policy_settings(Routing(holdout=3.0))
+
+
+def test_a_lead_just_below_every_price_is_held_and_just_at_it_is_given():
+    assert decide(desk([1.0, 0.9]), prices([1.01, 0.91]), PLAIN, rng()).hold is HoldReason.BELOW_PRICE
+    assert decide(desk([1.0, 0.9]), prices([1.0, 0.91]), PLAIN, rng()).rep == 0

@@ -116,6 +116,7 @@ def test_the_engine_refuses_what_a_policy_may_not_do():
     run = replay(stream, Stubborn())
     assert run.refused == stream.n_leads - (run.choice == 0).sum() > 0
     assert stream.eligible[run.choice == 0, 0].all()
+    assert np.bincount(stream.week[run.choice == 0]).max() == stream.capacity[0, 0]
 
 
 def test_bounds_hold_over_a_replay():

@@ -45,6 +45,8 @@ def test_an_unlisted_territory_where_everybody_lists_some_is_nobodys():
 def test_leaving_and_hiring_count_from_the_day_on():
     left = desk(left_at=np.array([TODAY, TODAY + DAY, NEVER]), hired_at=np.array([0, TODAY, TODAY + DAY]))
     assert codes(left) == [Exclusion.LEFT, Exclusion.NONE, Exclusion.NOT_HIRED]
+    assert codes(left, moment=TODAY) == [Exclusion.LEFT, Exclusion.NONE, Exclusion.NOT_HIRED]
+    assert codes(left, moment=TODAY - 1) == [Exclusion.NONE, Exclusion.NOT_HIRED, Exclusion.NOT_HIRED]
 
 
 def test_both_days_of_an_absence_are_out_and_the_next_is_in():

@@ -104,7 +104,7 @@ def test_kill_9_loses_nothing_that_was_acknowledged(url):
 def test_a_race_for_one_lead_gives_the_first_decision_to_both(url):
     desk = toy_desk()
     with Store.open(url) as one, Store.open(url) as other:
-        barrier, found = threading.Barrier(2), {}
+        barrier, found = threading.Barrier(2, timeout=30), {}
 
         def race(name, store, rep):
             for i in range(20):

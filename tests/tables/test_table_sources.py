@@ -8,7 +8,7 @@ import pytest
 
 from features.config import Config, TableSource
 from features.errors import DataError, SourceError
-from features.sources import data_fingerprints, load, load_tables
+from features.sources import _without_password, data_fingerprints, load, load_tables
 
 
 def mapped(**sources: TableSource) -> Config:
@@ -156,6 +156,12 @@ def test_a_database_that_fails_names_its_table_and_no_password(folder, url, quer
     assert "hush" not in message
     assert caught.value.__cause__ is None
     assert not (folder / "nothing.db").exists()
+
+
+def test_a_driver_that_quotes_the_url_shows_no_password():
+    url = "postgresql://me:hush@host/base"
+    assert _without_password(f"cannot reach {url}", url) == "cannot reach postgresql://me:***@host/base"
+    assert _without_password("plain", "sqlite:///x.db") == "plain"
 
 
 def _postgres() -> str:

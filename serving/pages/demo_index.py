@@ -1,0 +1,175 @@
+"""The demo's start page in both languages: what was run, what came of it, and where everything lies."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+from markupsafe import Markup
+
+from features import moments
+from features.moments import parse_month
+from serving import texts
+from serving.core import Core
+from serving.pages.fans import fan, outlook_sentence, rows_of
+from serving.pages.rendering import HTML_LANG, OTHER, inline_css, render
+from serving.pages.simulation_page import gain_figures
+from serving.reports import charts
+from serving.reports.tables import Cell, ChartView, Row, TableView, numeric, text
+from serving.simulation import Simulation, headline
+from serving.texts import LANGUAGES, Lang, as_lang, money, number, t
+
+_FILES: Final = (
+    ("report_en", "report-en/report.html"),
+    ("report_zh", "report-zh/report.html"),
+    ("simulation_en", "simulation/simulation-en.html"),
+    ("simulation_zh", "simulation/simulation-zh.html"),
+    ("routed", "routed.csv"),
+    ("forecast_rep", "forecast-rep.csv"),
+    ("forecast_team", "forecast-team.csv"),
+    ("forecast_company", "forecast-company.csv"),
+    ("warnings", "warnings.json"),
+    ("training", "training.txt"),
+)
+_N_URGENT: Final = 3
+_N_DRIVERS: Final = 3
+
+
+def write_index(out: Path, core: Core, simulation: Simulation, warnings: list[dict[str, Any]], lang: str) -> Path:
+    """Path of `index.html`, written beside `index-zh.html`; each stands alone, and links only to what is there.
+
+    `warnings` are in `lang`; the other language's words are asked of `core`.
+    """
+    company = rows_of(core.forecast_table(None, "company"))
+    ranking = core.driver_payload(None).ranking
+    for spoken in LANGUAGES:
+        items = warnings if spoken == as_lang(lang) else core.warning_items(spoken)
+        context = {
+            **_frame(out, core, spoken),
+            "figures": _figures(core, simulation, company, items, spoken),
+            "urgent": [_urgent(core, item) for item in items[:_N_URGENT]],
+            "kinds": _kinds(items, spoken),
+            "forecast": _forecast(core, company, spoken),
+            "replay": headline(simulation.replay, spoken),
+            "drivers": _drivers(ranking, simulation.currency, spoken),
+        }
+        (out / index_name(spoken)).write_text(render("demo.html.j2", spoken, context), encoding="utf-8")
+    return out / index_name("en")
+
+
+def index_name(lang: Lang) -> str:
+    """File name of the start page in a language."""
+    return "index.html" if lang == "en" else f"index-{lang}.html"
+
+
+def _frame(out: Path, core: Core, lang: Lang) -> dict[str, Any]:
+    state = core.state()
+    tables = state.board.known
+    until = texts.moment_day(lang, state.board.as_of, core.zone)
+    created = tables.leads["created_at"]
+    n_months = moments.month_of(state.board.as_of - 1, core.zone) - moments.month_of(int(created.min()), core.zone) + 1
+    made = [
+        {"path": path, "name": t(lang, f"demo_file.{name}"), "note": t(lang, f"demo_file.{name}_note")}
+        for name, path in _ordered(lang)
+        if (out / path).exists()
+    ]
+    as_of = moments.iso(state.board.as_of, core.zone)[:10]
+    return {
+        "css": inline_css(),
+        "other_file": index_name(OTHER[lang]),
+        "other_html_lang": HTML_LANG[OTHER[lang]],
+        "lead": t(
+            lang,
+            "demo.lead",
+            reps=number(lang, len(tables.reps)),
+            months=n_months,
+            leads=number(lang, len(tables.leads)),
+            day=until,
+        ),
+        "version": t(lang, "demo.version", version=core.model_version or "–", day=until),
+        "made": made,
+        "command": f"fairlead serve --data {out / 'data'} --home {out / 'home'} --as-of {as_of}",
+    }
+
+
+def _ordered(lang: Lang) -> list[tuple[str, str]]:
+    """The files, those in the page's own language before their siblings."""
+    return sorted(_FILES, key=lambda file: file[0].endswith(f"_{OTHER[lang]}"))
+
+
+def _figures(
+    core: Core,
+    simulation: Simulation,
+    company: Sequence[Mapping[str, Any]],
+    items: Sequence[Mapping[str, Any]],
+    lang: Lang,
+) -> list[dict[str, str]]:
+    counted = core.metrics_snapshot()
+    found, first = simulation.replay, company[0]
+    high = sum(item["severity"] == "high" for item in items)
+    cash = [money(lang, simulation.currency, float(first[name])) for name in ("p50", "p10", "p90")]
+    gains = gain_figures(simulation, lang)
+
+    def card(name: str, value: str, label: str | None = None, **numbers: str) -> dict[str, str]:
+        named = t(lang, f"demo.{name}") if label is None else label
+        return {"label": named, "value": value, "note": t(lang, f"demo.{name}_note", **numbers)}
+
+    month = texts.month(lang, parse_month(str(first["month"])))
+    return [
+        card("routed", number(lang, sum(counted.decisions.values())), held=number(lang, counted.held)),
+        card(
+            "gain",
+            gains[0]["value"] if gains else t(lang, "demo.gain_none"),
+            first=found.first_week,
+            last=found.last_week,
+        ),
+        card("warned", number(lang, len(items)), high=number(lang, high)),
+        card("expected", cash[0], t(lang, "demo.expected", month=month), low=cash[1], high=cash[2]),
+    ]
+
+
+def _urgent(core: Core, item: Mapping[str, Any]) -> dict[str, str]:
+    reasons, suggestions = item["reasons"], item["suggestions"]
+    who = core.state().name_of(str(item["rep_id"])) if item["rep_id"] else str(item.get("team_id") or "")
+    return {
+        "severity": str(item["severity"]),
+        "title": str(item["title"]),
+        "who": " · ".join(part for part in (who, str(item.get("lead_id") or "")) if part),
+        "reason": " ".join(str(reason["text"]) for reason in reasons[:2]),
+        "suggestion": str(suggestions[0]["text"]) if suggestions else "",
+    }
+
+
+def _kinds(items: Sequence[Mapping[str, Any]], lang: Lang) -> TableView:
+    counted = Counter(str(item["title"]) for item in items)
+    high = Counter(str(item["title"]) for item in items if item["severity"] == "high")
+    rows = [
+        Row((text(title), numeric(number(lang, n)), numeric(number(lang, high[title]))))
+        for title, n in counted.most_common()
+    ]
+    names = ("kind", "count", "of_which_high")
+    heads = tuple(Cell(t(lang, f"demo.{name}"), numeric=at > 0) for at, name in enumerate(names))
+    return TableView(t(lang, "demo.kinds_caption"), heads, tuple(rows))
+
+
+def _forecast(core: Core, company: Sequence[Mapping[str, Any]], lang: Lang) -> dict[str, Any]:
+    general = core.session.config.general
+    return {
+        "sentence": outlook_sentence(company[0], general.currency, lang, general.miss_ratio),
+        "chart": fan(company, t(lang, "demo.fan_title"), general.currency, lang),
+    }
+
+
+def _drivers(ranking: Sequence[Any], currency: str, lang: Lang) -> ChartView | None:
+    moved = [one for one in ranking if one.importance > 0][:_N_DRIVERS]
+    if not moved:
+        return None
+    bars = [
+        charts.Bar(texts.driver(lang, one.driver), one.importance, money(lang, currency, one.importance))
+        for one in moved
+    ]
+    title = t(lang, "demo.drivers")
+    svg = charts.bar_chart(bars, title, t(lang, "demo.drivers_sentence"), axis_label=t(lang, "demo.drivers_axis"))
+    return ChartView(title, Markup(svg))  # noqa: S704 texts are escaped by charts

@@ -1,0 +1,77 @@
+"""Forecasts as fan charts and sentences, from rows of the forecast table."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import partial
+from typing import Any, Final
+
+import numpy as np
+import pandas as pd
+from markupsafe import Markup
+
+from features.moments import parse_month
+from serving import texts
+from serving.reports import charts
+from serving.reports.tables import ChartView
+from serving.texts import Lang, money, percent, t
+
+QUANTILES: Final = tuple(f"p{k}" for k in range(10, 100, 10))
+
+
+def finite(value: object) -> float | None:
+    """The number, None where it is missing."""
+    if value is None or not isinstance(value, (int, float, np.number)):
+        return None
+    return float(value) if np.isfinite(value) else None
+
+
+def rows_of(table: pd.DataFrame) -> list[dict[str, Any]]:
+    """Rows of a table by column name."""
+    return [{str(name): value for name, value in row.items()} for row in table.to_dict("records")]
+
+
+def fan(rows: Sequence[Mapping[str, Any]], title: str, currency: str, lang: Lang) -> ChartView:
+    """Fan chart of one rep's, team's or the company's rows, a month each."""
+    points = [
+        charts.FanPoint(
+            texts.month(lang, parse_month(str(row["month"]))),
+            tuple(float(row[name]) for name in QUANTILES),
+            finite(row["target"]),
+        )
+        for row in rows
+    ]
+    svg = charts.fan_chart(
+        points,
+        title,
+        outlook_sentence(rows[0], currency, lang) if rows else "",
+        axis_label=t(lang, "demo.fan_axis"),
+        tick=partial(money, lang, currency),
+        median_label=t(lang, "demo.fan_median"),
+        band_label=t(lang, "demo.fan_band"),
+        target_label=t(lang, "demo.fan_target") if any(point.target is not None for point in points) else "",
+    )
+    return ChartView(title, Markup(svg))  # noqa: S704 texts are escaped by charts
+
+
+def outlook_sentence(row: Mapping[str, Any], currency: str, lang: Lang, miss_ratio: float | None = None) -> str:
+    """One month's forecast as a sentence; with `miss_ratio` the target and the chance of missing it too."""
+    said = t(
+        lang,
+        "demo.forecast_sentence",
+        amount=money(lang, currency, float(row["p50"])),
+        month=texts.month(lang, parse_month(str(row["month"]))),
+        share=percent(lang, 0.8),
+        low=money(lang, currency, float(row["p10"])),
+        high=money(lang, currency, float(row["p90"])),
+    )
+    target, p_miss = finite(row["target"]), finite(row["p_miss"])
+    if miss_ratio is None or target is None or p_miss is None:
+        return said
+    return said + t(
+        lang,
+        "demo.forecast_target",
+        target=money(lang, currency, target),
+        ratio=percent(lang, miss_ratio),
+        p_miss=percent(lang, p_miss),
+    )

@@ -1,0 +1,138 @@
+"""Inputs, reasons and signals gathered from synthetic tables: point in time, in any row order, with known slumps."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from features import moments
+from features.outcomes import lead_outcomes
+from features.synthetic import WorldConfig, generate
+from features.workdays import Workdays
+from models.forecasting.funnel import FunnelForecaster
+from models.forecasting.gather import gather_inputs
+from models.forecasting.reasons import forecast_reasons
+from models.warning_rules import find_warnings
+from models.warning_signals import gather_signals, outlooks_of
+
+
+class Calendar:
+    def between(self, starts, ends, /):
+        return Workdays("CN").between(starts, ends)
+
+
+@pytest.fixture(scope="module")
+def tables():
+    return generate(WorldConfig(n_reps=16, n_months=14, seed=5)).tables
+
+
+def gathered(tables, as_of):
+    outcomes = lead_outcomes(tables, as_of, 180)
+    p = 0.05 + 0.2 * (outcomes["lead_id"].map(hash_share).to_numpy())
+    return gather_inputs(tables, outcomes, as_of, Calendar(), p, np.full(len(p), 5_000.0), 0.5)
+
+
+def hash_share(text: str) -> float:
+    return (sum(map(ord, text)) % 97) / 97
+
+
+def test_later_rows_hidden_or_absent_give_the_same_inputs_and_draws(tables):
+    as_of = tables.newest() - 90 * moments.DAY
+    cut = replace(tables, frames={k: f.loc[f["known_at"] < as_of] for k, f in tables.frames.items()})
+    assert len(cut.deals) < len(tables.deals)
+    a, b = (gathered(t, as_of).canonical() for t in (tables, cut))
+    for name in ("reps", "contributions", "open_leads", "spells", "arrivals", "repeats"):
+        pd.testing.assert_frame_equal(getattr(a, name), getattr(b, name))
+    draws = [FunnelForecaster.fit(i).draw(np.random.default_rng(0), i, n_draws=40).samples for i in (a, b)]
+    assert np.array_equal(*draws)
+
+
+def test_shuffled_tables_give_equal_draws(tables):
+    as_of = tables.newest() - 60 * moments.DAY
+    mixed = replace(tables, frames={k: f.sample(frac=1.0, random_state=3) for k, f in tables.frames.items()})
+    draws = []
+    for t in (tables, mixed):
+        inputs = gathered(t, as_of)
+        draws.append(FunnelForecaster.fit(inputs).draw(np.random.default_rng(0), inputs, n_draws=40))
+    assert draws[0].rep_ids == draws[1].rep_ids
+    np.testing.assert_allclose(draws[0].samples, draws[1].samples, rtol=1e-9)
+
+
+def test_spells_hold_each_lead_s_whole_life_once_and_each_close_once(tables):
+    as_of = tables.newest() - 30 * moments.DAY
+    outcomes = lead_outcomes(tables, as_of, 180)
+    inputs = gathered(tables, as_of)
+    spells = inputs.stretches()
+    assert (spells["event"] == "won").sum() == (outcomes["outcome"] == "won").sum()
+    assert (spells["event"] == "lost").sum() == outcomes["outcome"].isin(["lost", "dead"]).sum()
+    stop = np.minimum(outcomes["resolved_at"].to_numpy(), as_of)
+    start = outcomes["assigned_at"].to_numpy()
+    life = Calendar().between(start, np.maximum(start, stop)).sum()
+    assert (spells["age_stop"] - spells["age_start"]).sum() == pytest.approx(life)
+    assert len(inputs.open_leads) == (outcomes["outcome"] == "open").sum()
+    assert set(inputs.spells["lag"]) == {0, 1, 2}
+
+
+def test_silence_is_read_from_the_last_activity_known_before_the_moment(tables):
+    as_of = tables.newest() - 30 * moments.DAY
+    inputs, known = gathered(tables, as_of), tables.known(as_of)
+    lead = inputs.open_leads.iloc[len(inputs.open_leads) // 2]
+    outcomes = lead_outcomes(tables, as_of, 180).set_index("lead_id")
+    acts = known.activities.loc[known.activities["lead_id"] == lead["lead_id"], "known_at"]
+    since = max([int(outcomes.loc[lead["lead_id"], "assigned_at"]), *acts.tolist()])
+    days = Calendar().between(np.array([since]), np.array([as_of]))[0]
+    assert lead["silent_log_days"] == pytest.approx(np.log1p(days))
+
+
+def test_repeat_purchases_are_won_deals_after_the_first(tables):
+    as_of = tables.newest()
+    inputs, known = gathered(tables, as_of), tables.known(as_of)
+    won = known.deals.loc[known.deals["status"] == "won"]
+    n_first = (lead_outcomes(tables, as_of, 180)["outcome"] == "won").sum()
+    assert len(inputs.repeats) == len(won) - n_first
+    assert inputs.contributions["amount"].sum() == pytest.approx(won["amount"].sum() / 100)
+
+
+def test_reasons_are_differences_of_the_chain_and_silent_reps_lose_by_silence(tables):
+    as_of = tables.newest() - 30 * moments.DAY
+    inputs = gathered(tables, as_of)
+    funnel = FunnelForecaster.fit(inputs)
+    table = forecast_reasons(funnel, inputs)
+    assert {"silence", "lead_mix", "open_leads", "lead_flow"} <= set(table["driver"])
+    assert np.isfinite(table["difference"]).all()
+    silence = table[(table["driver"] == "silence") & (table["month"] == inputs.months[0])].dropna()
+    assert np.corrcoef(silence["value"] - silence["reference"], silence["difference"])[0, 1] < 0
+
+
+def test_signals_and_warnings_of_tables_stay_the_same_in_any_row_order_and_find_a_collapse(tables):
+    """A rep whose follow-ups of the last four weeks are taken away (all but a tenth) is told."""
+    as_of = tables.newest()
+    acts = tables.activities
+    counts = acts.loc[acts["known_at"] > as_of - 120 * moments.DAY, "rep_id"].value_counts()
+    rep = counts.index[0]
+    recent = (acts["rep_id"] == rep) & (acts["known_at"] > as_of - 28 * moments.DAY)
+    gone = tables.with_frames(activities=acts.loc[~(recent & (np.arange(len(acts)) % 10 > 0))])
+    found = []
+    for t in (gone, replace(gone, frames={k: f.sample(frac=1.0, random_state=1) for k, f in gone.frames.items()})):
+        outcomes = lead_outcomes(t, as_of, 180)
+        p = np.full(len(outcomes), 0.12)
+        signals = gather_signals(t, outcomes, as_of, Calendar(), p, p * 0 + 5000.0)
+        found.append(find_warnings([], signals, moments.month_of(as_of - 1), "now"))
+    assert found[0] == found[1]
+    assert rep in {i.rep_id for i in found[0] if i.kind == "follow_up_drop"}
+    assert sum(i.kind == "follow_up_drop" for i in found[0]) <= 3
+
+
+def test_outlooks_carry_the_chance_of_a_miss_and_its_money(tables):
+    as_of = tables.newest() - 30 * moments.DAY
+    inputs = gathered(tables, as_of)
+    draws = FunnelForecaster.fit(inputs).draw(np.random.default_rng(0), inputs, n_draws=100)
+    month, rep = int(draws.months[0]), draws.rep_ids[0]
+    targets = pd.DataFrame({"rep_id": [rep], "month": [month], "amount": [1e12]})
+    first = next(o for o in outlooks_of(draws, targets) if (o.rep_id, o.month) == (rep, month))
+    assert first.p_miss == 1.0
+    assert first.shortfall == pytest.approx(0.8e12 - first.expected)
+    assert sum(o.p_miss is not None for o in outlooks_of(draws, targets)) == 1
