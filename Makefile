@@ -11,6 +11,11 @@ DEMO   ?= demo
 export MLFLOW_DISABLE_TELEMETRY = true
 export PYTHONHASHSEED = 0
 
+# Debian's Python may come without ensurepip; virtualenv, which pip installs, then does the same.
+define new_venv
+$(PYTHON) -m venv $(1) 2>/dev/null || { rm -rf $(1); $(PYTHON) -m pip install --quiet --target build/virtualenv virtualenv && PYTHONPATH=build/virtualenv $(PYTHON) -m virtualenv --quiet $(1); }
+endef
+
 .PHONY: help setup demo test format lint types floors unit long wheel synthetic lock bench clean
 
 help:
@@ -25,7 +30,7 @@ ifdef UV
 	$(UV) pip install --quiet --python $(BIN)/python --require-hashes -r requirements.lock
 	$(UV) pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation -e .
 else
-	$(PYTHON) -m venv $(VENV)
+	$(call new_venv,$(VENV))
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
 endif
@@ -65,7 +70,7 @@ ifdef UV
 	$(UV) venv --quiet --python $(PYTHON) build/clean/venv
 	$(UV) pip install --quiet --python build/clean/venv/bin/python dist/*.whl
 else
-	$(PYTHON) -m venv build/clean/venv
+	$(call new_venv,build/clean/venv)
 	build/clean/venv/bin/python -m pip install --quiet --disable-pip-version-check dist/*.whl
 endif
 	mkdir -p build/clean/run
