@@ -7,9 +7,9 @@ same data, code and seed give the same version on any machine.
     releases/<version>/manifest.json     names and hashes, data_until, spec fingerprint
     releases/<version>/*.json, *.txt     the parts
     releases/promotions.jsonl            one line a promotion or rollback, appended
-    releases/champion                    the version in charge, one line of text
+    releases/champion                    the version in charge: a relative link to its folder
 
-`champion` is a text file rather than a link, so that a copied home works on every file system.
+Where links cannot be made `champion` is one line of text; a copy that followed the link left a folder. All are read.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -154,12 +155,31 @@ def promote(releases: Path, promotion: Promotion) -> None:
     before = record.read_bytes() if record.exists() else b""
     line = json.dumps(promotion.__dict__, sort_keys=True, ensure_ascii=False).encode() + b"\n"
     _write(record, before + line)
-    _write(releases / "champion", promotion.version.encode() + b"\n")
+    _put_in_charge(releases, promotion.version)
+
+
+def _put_in_charge(releases: Path, version: str) -> None:
+    """Move `champion` to the version in one step."""
+    path, fresh = releases / "champion", releases / f".champion.{os.getpid()}.tmp"
+    if path.is_dir() and not path.is_symlink():  # left by a copy that followed the link; its original lies beside it
+        shutil.rmtree(path)
+    fresh.unlink(missing_ok=True)
+    try:
+        fresh.symlink_to(version, target_is_directory=True)
+    except OSError:
+        _write(path, version.encode() + b"\n")
+        return
+    fresh.replace(path)
 
 
 def champion(releases: Path) -> str | None:
     """Version in charge, or None."""
     path = releases / "champion"
+    if path.is_symlink():
+        return path.readlink().name
+    if path.is_dir():
+        manifest = json.loads((path / "manifest.json").read_bytes())
+        return str(manifest["version"])
     return path.read_text(encoding="utf-8").strip() if path.exists() else None
 
 
