@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from serving.core import Core
-from serving.http.app import create_app
 from serving.http.security import check_bind
 from serving.http.server import run
+from serving.pages.site import create_site
 from serving.session import Session
 
 
@@ -23,6 +23,6 @@ def launch(session: Session, host: str, port: int, say: Callable[[str], object])
         if core.model_version is None:
             say("No promoted release fits these tables: routing by hard rules and least load. Run: fairlead train")
         core.start_clock()
-        run(create_app(core), host, port)
+        run(create_site(core), host, port)
     finally:
         core.close()

@@ -19,7 +19,7 @@ from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from serving.http.metrics import Metrics
-from serving.http.problems import Problem, language_of, response_of
+from serving.http.problems import Problem, answer_problem
 from serving.http.security import (
     OPEN_PATHS,
     SECURITY_HEADERS,
@@ -146,9 +146,7 @@ def _too_large(limit: int) -> Problem:
 
 
 async def _respond(problem: Problem, scope: Scope, receive: Receive, send: Send) -> None:
-    request = Request(scope)
-    lang, request_id = language_of(request), scope["state"].get("request_id", "")
-    response = response_of(problem, path=scope["path"], lang=lang, request_id=request_id)
+    response = answer_problem(Request(scope), problem)
     await response(scope, receive, send)
 
 

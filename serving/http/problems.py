@@ -8,7 +8,7 @@ RFC 9457, Problem Details for HTTP APIs.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
 from fastapi import FastAPI, Request, Response
@@ -133,8 +133,17 @@ def language_of(request: Request) -> str:
     return choose_language(request.query_params.get("lang"), request.headers.get("accept-language"), default)
 
 
-def _answer(request: Request, problem: Problem) -> Response:
+def wants_page(request: Request) -> bool:
+    """Whether a person's browser asks: for HTML, and not for the interface that programs use."""
+    return "text/html" in request.headers.get("accept", "") and not request.url.path.startswith("/v1/")
+
+
+def answer_problem(request: Request, problem: Problem) -> Response:
+    """The problem as a page where a browser asks and pages are served (`app.state.error_page`), else as a document."""
     request_id = getattr(request.state, "request_id", "")
+    page: Callable[[Request, Problem], Response] | None = getattr(request.app.state, "error_page", None)
+    if page is not None and wants_page(request):
+        return page(request, problem)
     return response_of(problem, path=request.url.path, lang=language_of(request), request_id=request_id)
 
 
@@ -149,16 +158,16 @@ def _places(errors: Sequence[Mapping[str, object]]) -> list[dict[str, str]]:
 
 async def _on_domain_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, FairleadError)
-    return _answer(request, problem_of(error))
+    return answer_problem(request, problem_of(error))
 
 
 async def _on_http_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     if isinstance(error, Problem):
-        return _answer(request, error)
+        return answer_problem(request, error)
     slug = _BY_STATUS.get(error.status_code, "bad-request")
     detail = TITLES[slug][0] if error.status_code in {404, 405} else str(error.detail)
-    return _answer(request, Problem(error.status_code, detail, slug=slug, headers=error.headers))
+    return answer_problem(request, Problem(error.status_code, detail, slug=slug, headers=error.headers))
 
 
 async def _on_invalid(request: Request, error: Exception) -> Response:
@@ -168,7 +177,7 @@ async def _on_invalid(request: Request, error: Exception) -> Response:
     first = listed[0] if listed else {"in": "", "field": "", "rule": ""}
     where = " ".join(part for part in (first["in"], first["field"]) if part)
     problem = Problem(422, f"{where}: {first['rule']}", extra={"errors": listed, "n_errors": len(error.errors())})
-    return _answer(request, problem)
+    return answer_problem(request, problem)
 
 
 def install_problems(app: FastAPI) -> None:

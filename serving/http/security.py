@@ -40,9 +40,13 @@ ACCESS: Final[Mapping[str, frozenset[str]]] = {
     "rule_mode": frozenset(),
     "decided_at": frozenset(),
     "metrics": frozenset(),
+    "start": frozenset(ROLES),  # the start page, which shows each role what it may see
 }
 # These say nothing about anybody, or guard themselves (/metrics: admin or loopback).
-OPEN_PATHS: Final = frozenset({"/healthz", "/readyz", "/docs", "/docs.css", "/openapi.json", "/metrics"})
+OPEN_PATHS: Final = frozenset(
+    {"/healthz", "/readyz", "/docs", "/docs.css", "/openapi.json", "/metrics", "/pages.css", "/sign-in"}
+)
+SESSION_COOKIE: Final = "fairlead_session"
 _CACHED_SECONDS: Final = 1.0
 
 SECURITY_HEADERS: Final[tuple[tuple[bytes, bytes], ...]] = (
@@ -152,7 +156,7 @@ class Doorkeeper:
 
 
 def shown_key(headers: Headers) -> str:
-    """The key a caller shows: `X-API-Key`, a bearer token, or the password of Basic (which browsers can ask for)."""
+    """The key a caller shows: `X-API-Key`, a bearer token, the password of Basic, or else a browser's session."""
     if key := headers.get("x-api-key", "").strip():
         return key
     scheme, _, value = headers.get("authorization", "").partition(" ")
@@ -163,6 +167,14 @@ def shown_key(headers: Headers) -> str:
             return base64.b64decode(value.strip(), validate=True).decode("ascii").partition(":")[2]
         except (binascii.Error, UnicodeDecodeError):
             return ""
+    return "" if scheme else _session(headers)
+
+
+def _session(headers: Headers) -> str:
+    for pair in headers.get("cookie", "").split(";"):
+        name, _, value = pair.strip().partition("=")
+        if name == SESSION_COOKIE:
+            return value
     return ""
 
 

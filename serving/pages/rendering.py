@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import cache, partial
+from hashlib import sha256
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any, Final
 
@@ -50,3 +51,10 @@ def stylesheet(name: str) -> str:
 def inline_css() -> Markup:
     """All styles of a page that must stand alone in one file."""
     return Markup(stylesheet("report") + stylesheet("kept"))  # noqa: S704 our own files
+
+
+@cache
+def style_address() -> str:
+    """Address of the service's stylesheet; it changes with the bytes, so that browsers may keep it."""
+    whole = stylesheet("report") + stylesheet("kept") + stylesheet("pages")
+    return f"/pages.css?v={sha256(whole.encode()).hexdigest()[:12]}"

@@ -12,11 +12,12 @@ from serving.texts import Lang, t
 
 @dataclass(frozen=True)
 class Cell:
-    """One cell; `numeric` aligns right, `tag` shows the text as a label of that class."""
+    """One cell; `numeric` aligns right, `tag` shows the text as a label of that class, `href` makes it a link."""
 
     text: str
     numeric: bool = False
     tag: str = ""
+    href: str = ""
 
 
 @dataclass(frozen=True)
