@@ -280,6 +280,18 @@ class Board:
         left = int(self.desk.left_at[rep])
         return left != NEVER and left <= moment
 
+    def is_at_desk(self, rep_id: str, moment: int) -> bool:
+        """Whether somebody of that id sells here at the moment; on leave counts as here, not yet hired does not."""
+        rep = self.index.get(rep_id)
+        return rep is not None and bool(
+            self.desk.in_sales[rep] and self.desk.hired_at[rep] <= moment and not self.gone(rep, moment)
+        )
+
+    def personal_rule(self, rep: int, moment: int, used: Ints) -> Exclusion:
+        """What keeps a rep who is at the desk from a lead of his own: leave or no place; territories do not."""
+        exclusion, _ = self.exclusions(moment, "", used)
+        return Exclusion(int(exclusion[rep]))
+
     def rule_of(self, code: int) -> str:
         """Name of an exclusion, lower case."""
         return Exclusion(code).name.lower()

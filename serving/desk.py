@@ -99,6 +99,7 @@ class RoutingDesk:
                 self.release(tx, decided_at)
                 standing = tx.decision(lead.lead_id) or standing
             return standing, False
+        self._release_own(tx, decided_at, tx.held())
         stored = self._decide_new(tx, lead, decided_at)
         waiting = [held for held in tx.held() if held.lead_id != lead.lead_id]
         if waiting:
@@ -107,23 +108,33 @@ class RoutingDesk:
 
     def _decide_new(self, tx: Transaction, lead: Lead, decided_at: int) -> StoredDecision:
         week = self.week_of(tx, decided_at)
-        already = self._already_owned(lead, decided_at)
-        if already is not None:
-            rep, code, takes_place = already
-            return self._store(tx, lead, decided_at, week, self._owned_record(lead, rep, code, decided_at), takes_place)
+        owner = self._owner_in_tables(lead, decided_at)
+        if owner is not None:
+            record = self._owned_record(lead, owner, "already_owned", decided_at)
+            return self._store(tx, lead, decided_at, week, record, False)
+        finder = self._finder(lead, decided_at)
+        if finder is not None:
+            return self._store(tx, lead, decided_at, week, self._own_record(lead, finder, decided_at, week), True)
         candidates, choice = self._choose(tx, lead, decided_at, week)
         record = self._record(lead, decided_at, candidates, choice)
         return self._store(tx, lead, decided_at, week, record, True)
 
-    def _already_owned(self, lead: Lead, decided_at: int) -> tuple[str, str, bool] | None:
-        """Rep who has the lead already: its finder, or by a hand-over in the tables; None where it is to be routed."""
+    def _owner_in_tables(self, lead: Lead, decided_at: int) -> str | None:
+        """Rep who has the lead by the tables' last hand-over, which counts in its own week; None where nobody does."""
         owner = self.board.owner_of(lead.lead_id)
-        if owner is not None and owner in self.board.index and not self.board.gone(self.board.index[owner], decided_at):
-            return owner, "already_owned", False
+        return owner if owner is not None and self.board.is_at_desk(owner, decided_at) else None
+
+    def _finder(self, lead: Lead, decided_at: int) -> str | None:
+        """Rep whose own prospect the lead is; None where it is to be routed, as once its finder has gone."""
         finder = lead.text("sourced_by_rep_id")
-        if finder in self.board.index and not self.board.gone(self.board.index[finder], decided_at):
-            return finder, "own_prospect", True
-        return None
+        return finder if finder and self.board.is_at_desk(finder, decided_at) else None
+
+    def _own_record(self, lead: Lead, finder: str, decided_at: int, week: Week) -> Json:
+        """An own prospect's decision: its finder's while he is there and has a place, else it waits for him alone."""
+        rule = self.board.personal_rule(self.board.index[finder], decided_at, week.used)
+        if rule is Exclusion.NONE:
+            return self._owned_record(lead, finder, "own_prospect", decided_at)
+        return self._waiting_record(lead, finder, rule, decided_at)
 
     def _choose(self, tx: Transaction, lead: Lead, decided_at: int, week: Week) -> tuple[Candidates, Choice]:
         values = self.values_of(lead, decided_at)
@@ -270,6 +281,8 @@ class RoutingDesk:
         nobody_used = np.zeros(n_reps, dtype=np.int64)
         for i, stored in enumerate(held):
             lead = self.lead_of(stored)
+            if self._finder(lead, moment) is not None:
+                continue  # waits for his finder's place, and asks for nobody else's
             values[i] = self._objective(self.values_of(lead, moment))
             exclusion, _ = self.board.exclusions(moment, lead.text("territory"), nobody_used)
             eligible[i] = exclusion == Exclusion.NONE
@@ -282,19 +295,33 @@ class RoutingDesk:
         self, tx: Transaction, moment: int, waiting: Sequence[StoredDecision] | None = None
     ) -> list[StoredDecision]:
         """Held leads that go to a rep now, each taking a place in the week of the moment."""
-        held = list(tx.held() if waiting is None else waiting)
-        if not held:
+        everyone = list(tx.held() if waiting is None else waiting)
+        if not everyone:
             return []
-        week = self.week_of(tx, moment)
+        found = self._release_own(tx, moment, everyone)
+        held = [stored for stored in everyone if self._finder(self.lead_of(stored), moment) is None]
         if self.mode() != "priced":
-            return self._release_by_rules(tx, moment, held)
+            return found + self._release_by_rules(tx, moment, held)
+        week = self.week_of(tx, moment)
         values, eligible = self._held_values(held, moment)
         room = np.maximum(self.board.capacity - week.used, 0)
         prices = self.prices(tx, week, moment)
-        found = []
         for release in reconsider(values, eligible, prices, room):
             lead = self.lead_of(held[release.lead])
             found.append(self._release_to(tx, lead, moment, self.board.rep_ids[release.rep], release.price))
+        return found
+
+    def _release_own(self, tx: Transaction, moment: int, held: Sequence[StoredDecision]) -> list[StoredDecision]:
+        """Own prospects whose finder is back or has a place again go to him, the longest waiting first."""
+        found = []
+        for stored in held:
+            lead = self.lead_of(stored)
+            finder = self._finder(lead, moment)
+            if finder is None:
+                continue
+            used = self.week_of(tx, moment).used
+            if self.board.personal_rule(self.board.index[finder], moment, used) is Exclusion.NONE:
+                found.append(self._release_to(tx, lead, moment, finder, 0.0, "owner", "own_prospect_released"))
         return found
 
     def _release_by_rules(self, tx: Transaction, moment: int, held: Sequence[StoredDecision]) -> list[StoredDecision]:
@@ -307,8 +334,9 @@ class RoutingDesk:
         return found
 
     def _release_to(
-        self, tx: Transaction, lead: Lead, moment: int, rep_id: str, price: float, policy: str = "priced"
-    ) -> StoredDecision:
+        self, tx: Transaction, lead: Lead, moment: int, rep_id: str, price: float,
+        policy: str = "priced", code: str = "released",
+    ) -> StoredDecision:  # fmt: skip
         values = self.values_of(lead, moment)
         rep = self.board.index[rep_id]
         record = self._base(lead, moment) | {
@@ -319,7 +347,7 @@ class RoutingDesk:
             "capacity_price": float(price),
             "policy": policy,
             "propensity": 1.0,
-            "reasons": [{"feature": "capacity", "code": "released", "numbers": {}, "contribution": 0.0}],
+            "reasons": [{"feature": "capacity", "code": code, "numbers": {}, "contribution": 0.0}],
             "alternatives": [],
         }
         self._last_lead_at[rep] = max(int(self._last_lead_at[rep]), moment)
@@ -369,7 +397,8 @@ class RoutingDesk:
         return [(tx.decision(name) or stored, new) for name, (stored, new) in answers.items()]
 
     def _is_joint(self, lead: Lead, decided_at: int) -> bool:
-        if self.mode() != "priced" or self._already_owned(lead, decided_at) is not None:
+        owned = self._owner_in_tables(lead, decided_at) or self._finder(lead, decided_at)
+        if self.mode() != "priced" or owned is not None:
             return False
         account = lead.text("account_id")
         if account and self.board.config.routing.same_account and account in self.board.account_owners:
@@ -449,6 +478,32 @@ class RoutingDesk:
             "propensity": 1.0,
             "reasons": [{"feature": "ownership", "code": code, "numbers": {}, "contribution": 0.0}],
             "alternatives": [],
+        }
+
+    def _waiting_record(self, lead: Lead, finder: str, rule: Exclusion, decided_at: int) -> Json:
+        """An own prospect that waits for its finder, whom a rule keeps from it now."""
+        values = self.values_of(lead, decided_at)
+        rep, name = self.board.index[finder], rule.name.lower()
+        return self._base(lead, decided_at) | {
+            "rep_id": None,
+            "status": "held",
+            "win_probability": None,
+            "expected_value": None,
+            "capacity_price": None,
+            "policy": "owner",
+            "propensity": 1.0,
+            "reasons": [_reason("ownership", "held_own_prospect", {"rep": finder, "rule": name})],
+            "alternatives": [
+                {
+                    "rep_id": finder,
+                    "win_probability": float(values.win_probability[rep]),
+                    "expected_value": float(values.expected[rep]),
+                    "capacity_price": 0.0,
+                    "propensity": 0.0,
+                    "why_not": "excluded",
+                    "rule": name,
+                }
+            ],
         }
 
     def _record(self, lead: Lead, decided_at: int, candidates: Candidates, choice: Choice) -> Json:

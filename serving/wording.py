@@ -71,6 +71,9 @@ def reason_text(
         return t(lang, "routing.ruled_out", rules=("、" if lang == "zh" else ", ").join(parts))
     if code == "owner_unavailable":
         return t(lang, "routing.owner_unavailable", rule=t(lang, f"rule.{numbers['rule']}"))
+    if code == "held_own_prospect":
+        rep, rule = name_of(str(numbers["rep"])), t(lang, f"rule.{numbers['rule']}")
+        return t(lang, "routing.held_own_prospect", rep=rep, rule=rule)
     if code in ("best_net", "explored", "price"):
         return _against(code, numbers, lang, currency, wins, name_of)
     load = percent(lang, numbers.get("load_share"))

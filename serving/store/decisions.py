@@ -190,7 +190,8 @@ class DecisionWriter(LogWriter, DecisionReader):
     ) -> StoredDecision:
         """The decision as stored; takes the rep's place of `week` where it is assigned.
 
-        `policy` is the record's own unless given. DuplicateDecisionError where the lead has a decision.
+        A `week` of "" takes none: the hand-over stands in the tables and counts there. `policy` is the record's own
+        unless given. DuplicateDecisionError where the lead has a decision.
         """
         _check_status(status, rep_id)
         if self.decision(lead_id) is not None:
@@ -213,7 +214,7 @@ class DecisionWriter(LogWriter, DecisionReader):
             answers=dict(answers or {}),
         )
         self.connection.execute(_INSERT_DECISION, _columns(stored))
-        if rep_id is not None:
+        if rep_id is not None and week:
             self._take(week, rep_id, lead_id, seq)
         return stored
 
