@@ -11,11 +11,15 @@ from typing import Literal
 
 @dataclass(frozen=True)
 class TableSource:
-    """Where one table comes from: a file (relative to the toml) or a query, over files or `database`."""
+    """Where one table comes from: a file (relative to the toml) or a query, over files or `database`.
+
+    `left_out`: a second query that says what the first leaves out, in rows of a reason and a number of rows.
+    """
 
     file: str = ""
     query: str = ""
     database: str = ""
+    left_out: str = ""
     columns: tuple[tuple[str, str], ...] = ()  # (ours, theirs)
 
 

@@ -124,6 +124,7 @@ _TABLE: Final[dict[str, Check]] = {
     "file": _is_text,
     "query": _is_text,
     "database": _is_text,
+    "left_out": _is_text,
     "columns": _is_renaming,
 }
 
@@ -202,6 +203,8 @@ def _check_source(name: str, right: Mapping[str, str], columns: Mapping[str, str
         reading.wrong.append(f"[tables.{name}] has both file and query; keep one")
     if database and not query:
         reading.wrong.append(f"[tables.{name}] database needs a query")
+    if right.get("left_out", "").strip() and not query:
+        reading.wrong.append(f"[tables.{name}] left_out needs a query: it counts the rows that the query leaves out")
     if not (file or query or columns):
         reading.wrong.append(f"[tables.{name}] needs a file, a query or columns")
     if SCHEMA[name].extra_features:  # any column may be a lead feature

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -28,10 +28,14 @@ _BATCH: Final = 50_000
 
 @dataclass(frozen=True)
 class Loaded:
-    """Checked tables and, for lineage, the SHA-256 of what each was read from (absent tables left out)."""
+    """Checked tables and, for lineage, the SHA-256 of what each was read from (absent tables left out).
+
+    `left_out`: (table, reason, rows) of what the settings' queries leave out, as their `left_out` queries count it.
+    """
 
     tables: Tables
     fingerprints: tuple[tuple[str, str], ...]
+    left_out: tuple[tuple[str, str, int], ...] = ()
 
 
 def load_tables(data_dir: Path | None, config: Config, config_dir: Path | None = None) -> Tables:
@@ -56,13 +60,7 @@ def load(data_dir: Path | None, config: Config, config_dir: Path | None = None) 
     if faults:
         raise DataError(faults)
     frames = {name: checked[name].frame if name in checked else empty_frame(schema) for name, schema in SCHEMA.items()}
-    return Loaded(Tables(frames, zone, config.general.currency), prints)
-
-
-def data_fingerprints(data_dir: Path | None, config: Config, config_dir: Path | None = None) -> dict[str, str]:
-    """SHA-256 by table: of the file's bytes, or of the rows a query gives, in whatever order it gives them."""
-    raws, _ = _read_all(data_dir, config, config_dir)
-    return {name: fingerprint(raw) for name, raw in raws.items() if raw.readable}
+    return Loaded(Tables(frames, zone, config.general.currency), prints, _left_out(data_dir, config, config_dir))
 
 
 def _read_all(
@@ -72,7 +70,7 @@ def _read_all(
         raise SourceError(f"{data_dir}: no such data folder")
     if data_dir is None and not config.tables:
         raise SourceError("no data: give --data DIR, or map the tables in fairlead.toml")
-    folders = tuple(folder for folder in (data_dir, config_dir) if folder is not None)
+    folders = _folders(data_dir, config_dir)
     mapped = dict(config.tables)
     raws: dict[str, RawTable] = {}
     faults: list[Fault] = []
@@ -89,9 +87,33 @@ def _read_all(
     return raws, faults
 
 
+def _folders(data_dir: Path | None, config_dir: Path | None) -> tuple[Path, ...]:
+    return tuple(folder for folder in (data_dir, config_dir) if folder is not None)
+
+
+def _left_out(data_dir: Path | None, config: Config, config_dir: Path | None) -> tuple[tuple[str, str, int], ...]:
+    """What the settings' `left_out` queries count, in the order of the tables and of their rows."""
+    counted: list[tuple[str, str, int]] = []
+    for name, source in config.tables:
+        if not source.left_out.strip():
+            continue
+        raw = _query(name, replace(source, query=source.left_out), _folders(data_dir, config_dir))
+        for row in raw.frame.itertuples(index=False, name=None):
+            if len(row) != 2 or not row[1].isdigit():
+                raise SourceError(f"[tables.{name}] left_out must return rows of a reason and a number of rows")
+            if int(row[1]):
+                counted.append((name, row[0], int(row[1])))
+    return tuple(counted)
+
+
+def _query(name: str, source: TableSource, folders: Sequence[Path]) -> RawTable:
+    """Rows of the source's query: in its database, else over the files of the data folder."""
+    return _query_database(name, source, folders) if source.database.strip() else _query_files(name, source, folders)
+
+
 def _read_table(name: str, source: TableSource, folders: Sequence[Path], faults: list[Fault]) -> RawTable | None:
     if source.query.strip():
-        raw = _query_database(name, source, folders) if source.database.strip() else _query_files(name, source, folders)
+        raw = _query(name, source, folders)
     else:
         path = (
             _mapped_file(name, source.file.strip(), folders)

@@ -178,9 +178,11 @@ def train(
         Progress(),
     )
     if as_json:
-        _print_json(summary.as_dict())
+        _print_json({**summary.as_dict(), "rows_left_out": [list(item) for item in session.left_out]})
     else:
         typer.echo(summary.as_text())
+        for table, why, rows in session.left_out:
+            typer.echo(f"  {table}: {rows:,} rows were left out: {why}")
 
 
 @app.command()

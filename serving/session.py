@@ -13,7 +13,7 @@ from features.config import Config
 from features.errors import DataError, Fault, RequestError
 from features.rows import parse_rows, upsert
 from features.settings_file import find_config, read_config
-from features.sources import data_fingerprints, load_tables
+from features.sources import load, load_tables
 from features.tables import Tables
 from serving.home import Home, home_from, store_url
 from serving.store import Store
@@ -43,6 +43,7 @@ class Session:
     data: Path | None
     config_path: Path | None
     fingerprints: dict[str, str] = field(default_factory=dict)
+    left_out: tuple[tuple[str, str, int], ...] = ()
 
     def now(self) -> int:
         """The clock's moment."""
@@ -84,11 +85,11 @@ def open_session(
     settings, path, chosen = read_settings(data, place, config, lang)
     if data is None and not settings.tables:
         raise RequestError("name the folder of tables with --data DIR, or map them in fairlead.toml")
-    tables = load_tables(data, settings, path.parent if path else None)
-    session = Session(settings, tables, 0, as_of is not None, place, chosen, data, path)
-    session.tables = with_stored_events(tables, session)
-    session.fingerprints = data_fingerprints(data, settings, path.parent if path else None)
-    session.as_of = parse_as_of(as_of, tables.zone) if as_of is not None else session.tables.newest()
+    loaded = load(data, settings, path.parent if path else None)
+    session = Session(settings, loaded.tables, 0, as_of is not None, place, chosen, data, path)
+    session.tables = with_stored_events(loaded.tables, session)
+    session.fingerprints, session.left_out = dict(loaded.fingerprints), loaded.left_out
+    session.as_of = parse_as_of(as_of, session.tables.zone) if as_of is not None else session.tables.newest()
     if session.as_of <= 0:
         raise RequestError("the tables hold no event, so there is no moment to work at; give one with --as-of")
     return session
@@ -136,12 +137,16 @@ def open_store(home: Path | None, config: Path | None) -> Store:
 
 @dataclass(frozen=True)
 class CheckReport:
-    """Outcome of `fairlead check`: rows a table, faults, and lead columns that will not be used, with why."""
+    """Outcome of `fairlead check`: rows a table, faults, and lead columns that will not be used, with why.
+
+    `rows_left_out`: (table, reason, rows) of what the settings' queries leave out.
+    """
 
     rows: dict[str, int]
     faults: tuple[Fault, ...]
     left_out: tuple[tuple[str, str], ...] = ()
     newest: str = ""
+    rows_left_out: tuple[tuple[str, str, int], ...] = ()
 
     def as_dict(self) -> dict[str, object]:
         """JSON-able form."""
@@ -151,6 +156,9 @@ class CheckReport:
             "newest": self.newest,
             "faults": [fault.__dict__ for fault in self.faults],
             "left_out": [{"column": column, "reason": reason} for column, reason in self.left_out],
+            "rows_left_out": [
+                {"table": table, "reason": reason, "rows": rows} for table, reason, rows in self.rows_left_out
+            ],
         }
 
     def as_text(self) -> str:
@@ -160,6 +168,7 @@ class CheckReport:
         lines = ["The tables are sound."]
         lines += [f"  {name:<12} {n:>10,} rows" for name, n in self.rows.items()]
         lines += [f"  newest event {self.newest}"] if self.newest else []
+        lines += [f"  {table}: {n:,} rows are left out: {reason}" for table, reason, n in self.rows_left_out]
         lines += [f"  leads.{column} is left out: {reason}" for column, reason in self.left_out]
         return "\n".join(lines)
 
@@ -173,12 +182,12 @@ def check_tables(data: Path | None, home: Path | None, config: Path | None, lang
     if data is None and not settings.tables:
         raise RequestError("name the folder of tables with --data DIR, or map them in fairlead.toml")
     try:
-        tables = load_tables(data, settings, path.parent if path else None)
+        loaded = load(data, settings, path.parent if path else None)
     except DataError as error:
         return CheckReport({}, error.faults)
-    newest = tables.newest()
+    tables, newest = loaded.tables, loaded.tables.newest()
     rows = {name: len(frame) for name, frame in tables.frames.items()}
     if newest <= 0:
-        return CheckReport(rows, ())
+        return CheckReport(rows, (), rows_left_out=loaded.left_out)
     spec = make_spec(tables, settings, newest)
-    return CheckReport(rows, (), spec.excluded, moments.iso(newest - 1, tables.zone))
+    return CheckReport(rows, (), spec.excluded, moments.iso(newest - 1, tables.zone), loaded.left_out)

@@ -20,17 +20,22 @@ from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
 from scipy.special import expit
 from scipy.stats import chi2
 
 from models.conversion.arrow import CrossProducts, PairRows, cross_products, factorise, project
 from models.conversion.calibration import ReliabilityBin
+from models.conversion.columns import PairColumns
 from models.conversion.design import Design, Encoded, Floats, Mode
 from models.conversion.pooled import QUICK, Groups, PooledFit, fit_pooled
-from models.conversion.predictor import Trained
+from models.conversion.predictor import Trained, train_pooled
 
 # Two tests at this level: on data without any rep effect at most 4 % claim one.
 LEVEL: Final = 0.02
+# At which a difference between reps must show among closed leads too; a check, hence laxer than the test itself.
+CLOSED_LEVEL: Final = 0.05
+_CLOSED_SIMS = 199
 _FEWEST_OF_EACH_OUTCOME = 8
 _FEWEST_LEADS_A_BLOCK = 150
 _MOST_BLOCKS = 24
@@ -107,6 +112,26 @@ def find_effects(trained: Trained, rng: np.random.Generator, n_sims: int | None 
         _finding(interaction, tests.interaction(sims, rng) if design.n_cells > 1 or tests.pair_columns.any() else 1.0),
         _finding(main, tests.rep(sims, rng)),
     )
+
+
+def confirmed_by_closed(
+    found: Finding, frame: pd.DataFrame, columns: PairColumns, as_of: int, rng: np.random.Generator
+) -> Finding:
+    """`found` on reps, withdrawn where leads that somebody closed, won against lost, do not show it too.
+
+    Whether a lead that came to nothing is ever closed as lost is a habit of record keeping. Reps who leave theirs open
+    until they count as dead look like worse sellers than those who never enter a lead that goes nowhere. A desk that
+    closes fewer than half of its unsuccessful leads says too little by its losses to be asked.
+    """
+    if not found.supported or "outcome" not in frame.columns:
+        return found
+    known = (frame["resolved_at"].to_numpy(dtype=np.int64) < as_of) & frame["outcome"].isin(["won", "lost"]).to_numpy()
+    n_lost, n_dead = (int((frame["outcome"] == outcome).sum()) for outcome in ("lost", "dead"))
+    if n_lost < n_dead:
+        return found
+    closed = train_pooled(frame.loc[known].reset_index(drop=True), columns, "pairs", as_of)
+    p_value = _ScoreTests(closed).rep(_CLOSED_SIMS, rng)
+    return found if p_value <= CLOSED_LEVEL else replace(found, ci_low=0.0, p_value=p_value, supported=False)
 
 
 def choose_mode(interaction: Finding, rep_effect: Finding) -> Mode:

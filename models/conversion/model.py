@@ -18,7 +18,7 @@ from models.conversion.backtest import OutOfTime, predict_out_of_time
 from models.conversion.calibration import Calibrator
 from models.conversion.columns import PairColumns
 from models.conversion.design import Floats, Mode
-from models.conversion.findings import Findings, choose_mode, find_effects
+from models.conversion.findings import Findings, choose_mode, confirmed_by_closed, find_effects
 from models.conversion.pooled import Labels
 from models.conversion.predictor import PooledModel, Trained, mean_logit, train_pooled
 from models.conversion.residual import ResidualTrees, fit_residual
@@ -87,6 +87,7 @@ class ConversionModel:
         now = as_of if as_of is not None else _newest(frame) + 1
         full = train_pooled(frame, columns, "pairs", now)
         interaction, rep_effect = find_effects(full, rng, n_sims)
+        rep_effect = confirmed_by_closed(rep_effect, frame, columns, now, rng)
         chosen = mode or choose_mode(interaction, rep_effect)
         trained = full if chosen == "pairs" else train_pooled(frame, columns, chosen, now)
         early = predict_out_of_time(frame, columns, chosen, trained)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from models.conversion import findings
-from models.conversion.findings import LEVEL, Finding, Findings, choose_mode, find_effects
+from models.conversion.findings import LEVEL, Finding, Findings, choose_mode, confirmed_by_closed, find_effects
 from models.conversion.predictor import train_pooled
 
 
@@ -90,6 +90,37 @@ def test_rep_columns_are_compared_among_contemporaries(world):
         assert abs(np.corrcoef(tenure, calendar)[0, 1]) < 0.05 if kept else True
         others = ~of_rep[: rows.n_numeric]
         assert (rows.encoded.numeric[:, others] == trained.rows.encoded.numeric[:, others]).all()
+
+
+def left_open(made, share_of_rep):
+    """The world's pairs where reps leave such shares of their leads open, whatever they are, until they are dead."""
+    rep = made.pairs["rep_id"].str[1:].astype(int).to_numpy()
+    silent = np.random.default_rng(9).random(len(rep)) < share_of_rep[rep]
+    y = np.where(silent, 0.0, made.pairs["y"])
+    outcome = np.where(silent, "dead", np.where(y == 1, "won", "lost"))
+    return made.pairs.assign(y=y, outcome=outcome)
+
+
+def test_reps_who_differ_only_in_what_they_leave_open_are_no_rep_effect(world):
+    """Some never enter a lead that goes nowhere, others keep it open for ever: among closed leads all are alike."""
+    made = world(11, n=8_000, rate=0.3)
+    pairs = left_open(made, np.where(np.arange(30) % 3 == 0, 0.0, 0.35))
+    trained = train_pooled(pairs, made.columns, "pairs", made.as_of)
+    _, rep = find_effects(trained, np.random.default_rng(0), 199)
+    assert rep.supported, "not trivial: all leads together show a difference"
+    again = confirmed_by_closed(rep, pairs, made.columns, made.as_of, np.random.default_rng(0))
+    assert not again.supported
+    assert again.p_value > LEVEL
+    assert again.ci_low == 0.0
+
+
+def test_reps_who_sell_better_stay_a_rep_effect_whatever_they_leave_open(world):
+    made = world(12, n=8_000, sd_rep=0.5)
+    _, rep = found(made)
+    assert rep.supported
+    for share in (0.3, 0.9):  # at 0.9 hardly a lost lead is closed, so all leads judge
+        pairs = left_open(made, np.full(30, share))
+        assert confirmed_by_closed(rep, pairs, made.columns, made.as_of, np.random.default_rng(0)) == rep
 
 
 def test_too_few_outcomes_claim_nothing(world):

@@ -57,6 +57,20 @@ def test_later_leads_are_ranked_well(pairs, columns):
     assert auc(model.predict(later).win_probability, later["y"].to_numpy()) > 0.88
 
 
+def test_the_example_names_the_leaks_and_ranks_later_leads():
+    import importlib.util
+
+    path = Path(__file__).parents[2] / "examples" / "education-leads" / "score.py"
+    spec = importlib.util.spec_from_file_location("education_leads_example", path)
+    example = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(example)
+    said = example.main(FOLDER)
+    for name in (*LEAKS, "Asymmetrique Activity Index", "Asymmetrique Profile Score"):
+        assert f"{name}: leak: " in said
+    assert float(said.split("AUC ")[-1][:5]) > 0.88
+    assert "lead_only" in said
+
+
 def test_reps_dealt_at_random_are_not_found_to_differ(pairs, columns):
     dealt = pairs.assign(rep_id=np.random.default_rng(0).integers(0, 20, len(pairs)).astype(str))
     model = ConversionModel.fit(dealt, columns, np.random.default_rng(0), n_sims=199)

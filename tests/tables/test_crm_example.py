@@ -10,7 +10,7 @@ from features import moments
 from features.lead_columns import screen_lead_columns
 from features.outcomes import lead_outcomes
 from features.settings_file import read_config
-from features.sources import load_tables
+from features.sources import load, load_tables
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "crm-opportunities"
 
@@ -38,6 +38,28 @@ def test_counts_are_those_of_the_text(tables):
     n_lost = len(tables.deals) - n_won
     for number in (8800, 8300, n_won, n_lost, 8300 - n_won - n_lost):
         assert f"{number:,}" in text
+
+
+def test_what_is_left_out_is_counted(tables):
+    config = read_config(EXAMPLE / "fairlead.toml")
+    data = Path(os.environ["FAIRLEAD_PUBLIC_DATA"]) / "crm_sales_opportunities_fictional"
+    ((table, reason, n),) = load(data, config, EXAMPLE).left_out
+    assert (table, n) == ("leads", 500)
+    assert "engage_date" in reason
+
+
+def test_the_agents_differ_by_no_more_than_chance(tables):
+    """What the text promises of `train`: nothing worth routing on, although some agents leave far more leads open."""
+    from features.config import Config
+    from models.conversion.model import ConversionModel
+    from training.datasets import build_datasets, pair_columns
+
+    sets = build_datasets(tables, tables.newest(), Config())
+    model = ConversionModel.fit(sets.pairs, pair_columns(sets.spec), np.random.default_rng(7), tables.newest())
+    assert model.findings.routing_mode == "lead_only"
+    assert not model.findings.rep_effect.supported
+    assert model.findings.rep_effect.p_value > 0.1
+    assert not model.findings.interaction.supported
 
 
 def test_dates_prices_and_the_misspelt_product(tables):

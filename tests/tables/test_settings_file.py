@@ -91,6 +91,7 @@ def test_everything_said(tmp_path):
         ("[tables.leads]\nfiel='x'", "did you mean 'file'?"),
         ("[tables.leads]\nfile='x'\nquery='y'", "both file and query"),
         ("[tables.leads]\nfile='x'\ndatabase='y'", "database needs a query"),
+        ("[tables.leads]\nfile='x'\nleft_out='SELECT 1, 2'", "left_out needs a query"),
         ("[tables.leads]", "needs a file, a query or columns"),
         ("[tables.deals]\nfile='x'\ncolumns={closd_at='y'}", "columns.closd_at is unknown; did you mean 'closed_at'?"),
         ("[tables.deals]\nfile='x'\ncolumns={closed_at=1}", 'must be {ours = "theirs"'),

@@ -8,7 +8,7 @@ import pytest
 
 from features.config import Config, TableSource
 from features.errors import DataError, SourceError
-from features.sources import _without_password, data_fingerprints, load, load_tables
+from features.sources import _without_password, load, load_tables
 
 
 def mapped(**sources: TableSource) -> Config:
@@ -217,13 +217,27 @@ def test_shuffled_rows_give_the_same_rows(folder):
     assert frames_equal(load_tables(folder, Config()), after)
 
 
+def test_what_a_query_leaves_out_is_counted(folder):
+    """A query that drops rows says how many and why, in a second query; reasons without a row are not listed."""
+    counts = "SELECT 'no source' AS why, count(*) AS n FROM leads WHERE source IS NULL UNION ALL SELECT 'none', 0"
+    (folder / "leads.csv").write_text(
+        "lead_id,created_at,source\nL1,2025-01-02,x\nL2,2025-01-02,x\nNone,2025-01-02,x\nL4,2025-01-02,\n"
+    )
+    query = "SELECT * FROM leads WHERE source IS NOT NULL"
+    loaded = load(folder, mapped(leads=TableSource(query=query, left_out=counts)))
+    assert loaded.left_out == (("leads", "no source", 1),)
+    assert len(loaded.tables.leads) == 3
+    for wrong in ("SELECT count(*) FROM leads", "SELECT 'why', 'many' FROM leads", "SELECT 1, 2, 3"):
+        with pytest.raises(SourceError, match=r"\[tables.leads\] left_out must return rows of a reason and a number"):
+            load(folder, mapped(leads=TableSource(query=query, left_out=wrong)))
+
+
 def test_fingerprints(folder):
-    one = data_fingerprints(folder, Config())
-    assert one == dict(load(folder, Config()).fingerprints)
+    one = dict(load(folder, Config()).fingerprints)
     assert len(one["leads"]) == 64
     query = mapped(leads=TableSource(query="SELECT * FROM leads ORDER BY lead_id"))
     other = mapped(leads=TableSource(query="SELECT * FROM leads ORDER BY lead_id DESC"))
-    assert data_fingerprints(folder, query) == data_fingerprints(folder, other)
+    assert load(folder, query).fingerprints == load(folder, other).fingerprints
     (folder / "reps.csv").write_text((folder / "reps.csv").read_text().replace("Bond", "Band"))
-    changed = data_fingerprints(folder, Config())
+    changed = dict(load(folder, Config()).fingerprints)
     assert {name for name in one if one[name] != changed[name]} == {"reps"}
