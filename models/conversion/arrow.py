@@ -167,18 +167,21 @@ class ArrowFactor:
         effects = inner - self.regression @ beta
         return beta.reshape(fixed.shape), effects.reshape(blocks.shape)
 
-    def block_variances(self) -> Floats:
-        """(R, K) posterior variances of the reps' effects, fixed effects integrated out."""
-        R, K, p = self.regression.shape
-        flat = self.regression.reshape(R * K, p)
-        extra = np.einsum("ip,ip->i", flat @ self.fixed_covariance, flat).reshape(R, K)
-        return np.einsum("rkk->rk", self.block_inverse) + extra
+    def block_variances(self, structure: Floats | None = None) -> Floats:
+        """(R, K) posterior variances of the reps' effects, fixed effects integrated out.
+
+        With a symmetric `structure` Q (K, K) the diagonal of Q x covariance instead, whose sum over k is its trace.
+        """
+        if structure is None:
+            structure = np.eye(self.regression.shape[1])
+        own = np.einsum("rkj,kj->rk", self.block_inverse, structure)
+        weighted = structure @ self.regression
+        return np.asarray(own + ((weighted @ self.fixed_covariance) * self.regression).sum(axis=2))
 
 
 def factorise(products: CrossProducts, fixed_precision: Floats, cell_precision: Floats) -> ArrowFactor:
-    """Factor of the Hessian with prior precisions (p,) and (K,) added to the diagonals."""
-    blocks = products.blocks.copy()
-    np.einsum("rkk->rk", blocks)[...] += cell_precision
+    """Factor of the Hessian with prior precisions (p,), and (K,) or (K, K), added to fixed part and each block."""
+    blocks = products.blocks + (np.diag(cell_precision) if cell_precision.ndim == 1 else cell_precision)
     inverse = np.asarray(np.linalg.inv(blocks), dtype=np.float64)
     regression = inverse @ products.border
     R, K, p = products.border.shape

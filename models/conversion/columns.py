@@ -7,10 +7,18 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from features.definitions import LEAD
+
 TENURE: Final = "rep_tenure_years"
 # Most useful to know a rep by; further low-cardinality columns follow in their own order.
 FIRST_INTERACTIONS: Final = ("industry", "source", "territory", "company_size")
 _OUTCOME_WORDS = re.compile(r"(^|_)(won|win|wins|lost|conversion|converted|contribution|amount|deals?)(_|$)")
+# What organisations call the size of a company or of a deal; such numbers are banded before others.
+_SIZE_WORDS = re.compile(
+    r"size|employee|staff|headcount|people|seats|users|revenue|turnover|budget|amount|value|price|volume"
+    r"|规模|人数|员工|营收|营业额|收入|预算|金额|席位|价值"
+)
+_BUILT_IN = frozenset(definition.name for definition in LEAD)
 
 
 @dataclass(frozen=True)
@@ -47,3 +55,12 @@ def carries_outcomes(name: str) -> bool:
 def without_outcomes(names: Sequence[str]) -> tuple[str, ...]:
     """The names that carry no past outcomes, in order."""
     return tuple(name for name in names if not carries_outcomes(name))
+
+
+def bandable(names: Sequence[str]) -> tuple[str, ...]:
+    """Lead numbers that the data bring and that reps may differ on in bands, those named like a size first.
+
+    Times of day, rates of a source and the like are left out: reps differ by the source itself.
+    """
+    own = [name for name in names if name not in _BUILT_IN]
+    return tuple(sorted(own, key=lambda name: _SIZE_WORDS.search(name.lower()) is None))

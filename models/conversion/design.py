@@ -18,8 +18,9 @@ from typing import Any, Final, Literal
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
+from scipy.linalg import block_diag
 
-from models.conversion.columns import FIRST_INTERACTIONS, TENURE, PairColumns, without_outcomes
+from models.conversion.columns import FIRST_INTERACTIONS, TENURE, PairColumns, bandable, without_outcomes
 
 Floats = npt.NDArray[np.float64]
 Codes = npt.NDArray[np.int64]
@@ -31,6 +32,10 @@ MOST_LEVELS: Final = 200
 FEWEST_ROWS_A_LEVEL: Final = 3
 MOST_CELLS: Final = 30
 MOST_INTERACTIONS: Final = 6
+MOST_BANDS: Final = 10
+BAND_CORRELATION: Final = 0.8
+MOST_BANDED: Final = 3
+MOST_CELLS_A_REP: Final = 120
 _FEWEST_DISTINCT_FOR_CURVE = 12
 _COMMON_MISSING = 0.01
 _LARGEST = 1e100
@@ -75,11 +80,15 @@ class NumberTerm:
 
 @dataclass(frozen=True)
 class LevelTerm:
-    """One categorical column and its levels, most frequent first; an unknown level has no effect."""
+    """One categorical column and its levels, most frequent first; an unknown level has no effect.
+
+    With `edges` the column is numeric and its levels are the bands between them, a number on an edge in the upper one.
+    """
 
     name: str
     side: Side
     levels: tuple[str, ...]
+    edges: tuple[float, ...] = ()
 
     @cached_property
     def index(self) -> dict[str, int]:
@@ -91,6 +100,14 @@ class LevelTerm:
         if len(values) < 64:
             return np.array([self.index.get(str(value), -1) for value in values], dtype=np.int64)
         return np.asarray(pd.Index(self.levels).get_indexer(pd.Index(values)), dtype=np.int64)
+
+    def codes(self, frame: pd.DataFrame) -> Codes:
+        """(n,) position of each row's level or band, -1 where unknown or missing."""
+        if not self.edges:
+            return self.encode(text_column(frame, self.name))
+        values = number_column(frame, self.name)
+        bands = np.searchsorted(np.asarray(self.edges), values, side="right")
+        return np.where(np.isfinite(values), bands, -1).astype(np.int64)
 
 
 @dataclass(frozen=True)
@@ -163,6 +180,21 @@ class Design:
             groups += [f"rep x {term.name}"] * len(term.levels)
         return tuple(groups)
 
+    @cached_property
+    def cell_structure(self) -> Floats | None:
+        """(K, K) inverse of the prior correlation of a rep's effects: neighbouring bands of a number are alike.
+
+        None where none is banded.
+        """
+        if self.mode == "lead_only" or not any(term.edges for term in self.interactions):
+            return None
+        blocks = [np.eye(1)]
+        for term in self.interactions:
+            at = np.arange(len(term.levels))
+            alike = BAND_CORRELATION ** np.abs(at[:, None] - at[None, :]) if term.edges else np.eye(len(at))
+            blocks.append(np.linalg.inv(alike))
+        return np.asarray(block_diag(*blocks))
+
     def encode(self, frame: pd.DataFrame, sides: Sequence[Side] = ("lead", "rep", "pair")) -> Encoded:
         """Rows of `frame`; columns of other sides, and columns the frame lacks, are at their mean or without effect."""
         n = len(frame)
@@ -183,7 +215,7 @@ class Design:
         start = 0
         for at, term in enumerate(self.levels):
             if term.side in sides and term.name in frame.columns:
-                found = term.encode(text_column(frame, term.name))
+                found = term.codes(frame)
                 codes[:, at] = np.where(found < 0, self.n_levels, found + start)
             start += len(term.levels)
         return codes
@@ -196,7 +228,7 @@ class Design:
         start = 1
         for at, term in enumerate(self.interactions, start=1):
             if "lead" in sides and term.name in frame.columns:
-                found = term.encode(text_column(frame, term.name))
+                found = term.codes(frame)
                 cells[:, at] = np.where(found < 0, self.n_cells, found + start)
             start += len(term.levels)
         return cells
@@ -229,7 +261,7 @@ class Design:
                 {name: _plain(getattr(term, name)) for name in term.__dataclass_fields__} for term in self.numbers
             ],
             "levels": [[term.name, term.side, list(term.levels)] for term in self.levels],
-            "interactions": [[term.name, term.side, list(term.levels)] for term in self.interactions],
+            "interactions": [[term.name, term.side, list(term.levels), list(term.edges)] for term in self.interactions],
         }
 
     @classmethod
@@ -237,7 +269,7 @@ class Design:
         """Design as `to_json` wrote it."""
         numbers = tuple(_number_from(term) for term in saved["numbers"])
         levels, interactions = (
-            tuple(LevelTerm(name, side, tuple(levels)) for name, side, levels in saved[part])
+            tuple(LevelTerm(name, side, *map(tuple, rest)) for name, side, *rest in saved[part])
             for part in ("levels", "interactions")
         )
         return cls(saved["mode"], numbers, levels, interactions)
@@ -269,7 +301,8 @@ def learn_design(frame: pd.DataFrame, columns: PairColumns) -> Design:
     levels += [_learn_levels(text_column(frame, name), name, "rep") for name in columns.rep_categorical]
     kept = tuple(term for term in levels if term is not None)
     found = tuple(term for term in numbers if term is not None)
-    return Design("pairs", found, kept, _interactions(kept))
+    bands = [_learn_bands(number_column(frame, name), name) for name in bandable(columns.lead_numeric)]
+    return Design("pairs", found, kept, _interactions(kept, [term for term in bands if term is not None]))
 
 
 def _learn_number(values: Floats, name: str, side: Side) -> NumberTerm | None:
@@ -313,13 +346,40 @@ def _learn_levels(values: npt.NDArray[Any], name: str, side: Side) -> LevelTerm 
     return LevelTerm(name, side, tuple(kept)) if len(levels) > 1 and kept else None
 
 
-def _interactions(terms: Sequence[LevelTerm]) -> tuple[LevelTerm, ...]:
-    few = [term for term in terms if term.side == "lead" and 2 <= len(term.levels) <= MOST_CELLS + 1]
-    first = [term for name in FIRST_INTERACTIONS for term in few if term.name == name]
-    rest = [term for term in few if term.name not in FIRST_INTERACTIONS]
+def _learn_bands(values: Floats, name: str) -> LevelTerm | None:
+    """Bands of about equal counts; every value its own band where there are few."""
+    seen = values[np.isfinite(values)]
+    distinct = np.unique(seen)
+    if len(distinct) < 2 or len(seen) < FEWEST_ROWS_A_LEVEL * MOST_BANDS:
+        return None
+    if len(distinct) <= MOST_BANDS:
+        edges = distinct[1:]
+    else:
+        edges = np.unique(np.quantile(seen, np.arange(1, MOST_BANDS) / MOST_BANDS))
+        edges = edges[edges > distinct[0]]
+    names = [f"< {edges[0]:g}", *(f">= {edge:g}" for edge in edges)] if len(edges) else []
+    return LevelTerm(name, "lead", tuple(names), tuple(edges.tolist())) if len(edges) else None
+
+
+def _interactions(terms: Sequence[LevelTerm], bands: Sequence[LevelTerm]) -> tuple[LevelTerm, ...]:
+    """What reps may be good at: the field's usual columns, other categories of few levels, numbers in bands."""
     # A missing level says nothing about what the rep is good at.
-    chosen = [LevelTerm(term.name, term.side, tuple(x for x in term.levels if x)) for term in first + rest]
-    return tuple(term for term in chosen if len(term.levels) > 1)[:MOST_INTERACTIONS]
+    named = [
+        LevelTerm(term.name, term.side, tuple(x for x in term.levels if x)) for term in terms if term.side == "lead"
+    ]
+    first = [
+        LevelTerm(term.name, term.side, term.levels[:MOST_CELLS])
+        for name in FIRST_INTERACTIONS
+        for term in named
+        if term.name == name
+    ]
+    rest = [term for term in named if term.name not in FIRST_INTERACTIONS and len(term.levels) <= MOST_CELLS]
+    chosen = [term for term in first + rest if len(term.levels) > 1][:MOST_INTERACTIONS]
+    found: list[LevelTerm] = []
+    for term in chosen + list(bands)[:MOST_BANDED]:
+        if sum(len(other.levels) for other in found) + len(term.levels) <= MOST_CELLS_A_REP:
+            found.append(term)
+    return tuple(found)
 
 
 def _plain(value: Any) -> Any:

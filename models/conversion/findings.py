@@ -260,10 +260,7 @@ class _Scores:
             products.blocks[:, cells][:, :, cells],
             products.border[:, cells][:, :, kept],
         )
-        fixed, blocks = Groups(
-            tuple(name for name, keep in zip(groups.fixed, kept, strict=True) if keep),
-            tuple(name for name, keep in zip(groups.cells, cells, strict=True) if keep),
-        ).precision(fit.variances)
+        fixed, blocks = groups.take(kept, cells).precision(fit.variances)
         self.factor = factorise(null, fixed, blocks)
         self.metric = self._information()
 
@@ -341,7 +338,7 @@ def _with_time_blocks(rows: PairRows, groups: Groups) -> tuple[PairRows, Groups]
     block = m + np.arange(n) * blocks // n
     encoded = Encoded(rows.encoded.numeric, np.column_stack([codes, block]), rows.encoded.cells)
     timed = PairRows(encoded, rows.rep, rows.n_reps, m + blocks, rows.n_cells)
-    return timed, Groups(groups.fixed + ("time",) * blocks, groups.cells)
+    return timed, replace(groups, fixed=groups.fixed + ("time",) * blocks)
 
 
 def _restrict(
@@ -354,6 +351,5 @@ def _restrict(
     n_cells = int(cells.sum())
     mine = rows.encoded.cells[:, :n_cells]
     encoded = Encoded(numeric, position[rows.encoded.codes], mine)
-    fixed = tuple(name for name, keep in zip(groups.fixed, kept, strict=True) if keep)
     restricted = PairRows(encoded, rows.rep, rows.n_reps, int(kept[q:].sum()), n_cells)
-    return restricted, Groups(fixed, groups.cells[:n_cells])
+    return restricted, groups.take(kept, cells)

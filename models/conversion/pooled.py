@@ -102,15 +102,31 @@ class PooledFit:
 
 @dataclass(frozen=True)
 class Groups:
-    """Variance group of each fixed effect ("" = the constant) and of each of a rep's cells."""
+    """Variance group of each fixed effect ("" = the constant) and of each of a rep's cells.
+
+    `structure` (K, K): inverse of the cells' prior correlation, with nothing between groups; None: independent cells.
+    """
 
     fixed: tuple[str, ...]
     cells: tuple[str, ...]
+    structure: Floats | None = None
+
+    @property
+    def unit_precision(self) -> Floats:
+        """(K, K) prior precision of the cells at variances of one."""
+        return np.eye(len(self.cells)) if self.structure is None else self.structure
 
     def precision(self, variances: Mapping[str, float]) -> tuple[Floats, Floats]:
-        """Prior precisions (p,) and (K,)."""
+        """Prior precisions (p,) and (K, K)."""
         fixed = np.array([1.0 / (variances[name] if name else _CONSTANT_VARIANCE) for name in self.fixed])
-        return fixed, np.array([1.0 / variances[name] for name in self.cells])
+        scale = np.array([1.0 / variances[name] for name in self.cells])
+        return fixed, self.unit_precision * np.sqrt(np.outer(scale, scale))
+
+    def take(self, fixed: npt.NDArray[np.bool_], cells: npt.NDArray[np.bool_]) -> Groups:
+        """The groups of some fixed effects and some cells, whole groups of them."""
+        names = tuple(name for name, keep in zip(self.fixed, fixed, strict=True) if keep)
+        kept = tuple(name for name, keep in zip(self.cells, cells, strict=True) if keep)
+        return Groups(names, kept, None if self.structure is None else self.structure[np.ix_(cells, cells)])
 
     def names(self) -> list[str]:
         """Each group once, in order."""
@@ -136,7 +152,9 @@ class _State:
         shifted = beta.copy()
         shifted[0] -= self.centre
         return (
-            self.labels.log_likelihood(eta) - 0.5 * float(fixed @ shifted**2) - 0.5 * float((cells * effects**2).sum())
+            self.labels.log_likelihood(eta)
+            - 0.5 * float(fixed @ shifted**2)
+            - 0.5 * float(((effects @ cells) * effects).sum())
         )
 
     def newton(self) -> tuple[ArrowFactor, float]:
@@ -147,7 +165,7 @@ class _State:
         grad_fixed, grad_blocks = project(self.rows, self.labels.responsibilities(eta) - expit(eta))
         shifted = self.beta.copy()
         shifted[0] -= self.centre
-        step_beta, step_effects = factor.solve(grad_fixed - fixed * shifted, grad_blocks - cells * self.effects)
+        step_beta, step_effects = factor.solve(grad_fixed - fixed * shifted, grad_blocks - self.effects @ cells)
         before = self.penalised(eta, self.beta, self.effects, fixed, cells)
         step_eta = predict_linear(self.rows, step_beta, step_effects)
         size = min(1.0, 8.0 / max(float(np.abs(step_eta).max(initial=0.0)), 1e-300))
@@ -176,8 +194,9 @@ class _State:
 
 def _sums_by_group(state: _State, factor: ArrowFactor) -> tuple[dict[str, float], dict[str, float]]:
     """Sum of squared effects, and effective number of effects, of each group."""
-    spread = np.concatenate([np.diag(factor.fixed_covariance), factor.block_variances().sum(axis=0)])
-    square = np.concatenate([state.beta**2, (state.effects**2).sum(axis=0)])
+    structure = state.groups.unit_precision
+    spread = np.concatenate([np.diag(factor.fixed_covariance), factor.block_variances(structure).sum(axis=0)])
+    square = np.concatenate([state.beta**2, ((state.effects @ structure) * state.effects).sum(axis=0)])
     count = np.concatenate([np.ones(len(state.beta)), np.full(state.rows.n_cells, float(state.rows.n_reps))])
     squares = dict.fromkeys(state.variances, 0.0)
     freed = dict.fromkeys(state.variances, 0.0)
@@ -214,7 +233,8 @@ def fit_pooled(
 
 def _variance_errors(state: _State, factor: ArrowFactor) -> dict[str, float]:
     """Standard error of each cell group's variance, from the information of a variance in a linear model."""
-    kept = 1.0 - factor.block_variances() / np.array([state.variances[name] for name in state.groups.cells])
+    spread = factor.block_variances(state.groups.unit_precision)
+    kept = 1.0 - spread / np.array([state.variances[name] for name in state.groups.cells])
     errors: dict[str, float] = {}
     for name in dict.fromkeys(state.groups.cells):
         mine = np.array([group == name for group in state.groups.cells])

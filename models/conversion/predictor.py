@@ -197,7 +197,7 @@ def train_pooled(
     design = learn_design(frame, columns).in_mode(mode)
     rep, reps = rep_codes(text_column(frame, "rep_id"))
     rows = PairRows(design.encode(frame), rep, len(reps), design.n_levels, design.n_cells)
-    groups = Groups(design.fixed_groups, design.cell_groups)
+    groups = Groups(design.fixed_groups, design.cell_groups, design.cell_structure)
     ages = Ages.read(frame, as_of)
     times = TimeToClose.fit_ages(ages)
     labels = open_labels(ages, times)
