@@ -198,7 +198,8 @@ def test_design_survives_json_and_unknown_levels_have_no_effect(world):
 
 def test_modes_drop_what_they_name(world):
     design = learn_design(world(0, n=500).pairs, world(0, n=500).columns)
-    assert design.n_cells == 1 + 4 + 6
+    assert design.cell_groups[0] == "rep"
+    assert dict.fromkeys(design.cell_groups[1:]) == dict.fromkeys(f"rep x {term.name}" for term in design.interactions)
     assert design.in_mode("reps").n_cells == 1
     assert "pair_same_territory" not in design.in_mode("reps").fixed_names
     assert design.in_mode("lead_only").n_cells == 0
