@@ -120,8 +120,8 @@ def _read_table(name: str, source: TableSource, folders: Sequence[Path], faults:
             if source.file.strip()
             else _own_file(name, folders, faults)
         )
-        if path is None:
-            return None
+        if path is None or (SCHEMA[name].optional and path.is_file() and not path.stat().st_size):
+            return None  # an optional table may be missing or empty
         raw = read_file(path, name)
     return _renamed(raw, source.columns) if raw.readable else raw
 

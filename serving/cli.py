@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Callable
+from contextvars import ContextVar
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -40,8 +42,20 @@ AsOf = Annotated[
     str | None,
     typer.Option("--as-of", help="Date or time; nothing later is seen. Default: just after the newest event."),
 ]
-Lang = Annotated[str | None, typer.Option("--lang", help="en or zh. Default: the setting, else en.")]
+
+
+class Language(StrEnum):
+    """What Fairlead speaks."""
+
+    EN = "en"
+    ZH = "zh"
+
+
+Lang = Annotated[Language | None, typer.Option("--lang", help="en or zh. Default: the setting, else en.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]
+
+
+_LANG: ContextVar[str] = ContextVar("lang", default="en")  # the language in which faults are told
 
 
 class Progress:
@@ -59,8 +73,9 @@ class Progress:
 def _session(
     data: Path | None, home: Path | None, config: Path | None, as_of: str | None = None, lang: str | None = None
 ) -> Any:
-    from serving.session import open_session
+    from serving.session import open_session, spoken_language
 
+    _LANG.set(spoken_language(data, home, config, lang))
     return open_session(data, home, config, as_of, lang)
 
 
@@ -100,10 +115,7 @@ def synth(
     from features.synthetic import WorldConfig, write_world
     from serving.texts import as_lang
 
-    language = lang or "en"
-    if language not in {"en", "zh"}:
-        raise typer.BadParameter("write en or zh", param_hint="--lang")
-    write_world(out, WorldConfig(n_reps=reps, n_months=months, seed=seed, language=as_lang(language)))
+    write_world(out, WorldConfig(n_reps=reps, n_months=months, seed=seed, language=as_lang(lang or "en")))
     typer.echo(f"Wrote {reps} reps and {months} months into {out}; truth.json holds what is true in it.")
 
 
@@ -112,13 +124,14 @@ def check(
     data: Data = None,
     home: HomeDir = None,
     config: ConfigFile = None,
+    as_of: AsOf = None,
     lang: Lang = None,
     as_json: AsJson = False,
 ) -> None:
     """Validate the tables: every fault at once, by table, row, column, value and rule. Exit 1 where there is one."""
-    from serving.session import check_tables
+    from serving.table_check import check_tables
 
-    report = check_tables(data, home, config, lang)
+    report = check_tables(data, home, config, lang, as_of)
     if as_json:
         _print_json(report.as_dict())
     else:
@@ -134,11 +147,12 @@ def dataset(
     home: HomeDir = None,
     config: ConfigFile = None,
     as_of: AsOf = None,
+    lang: Lang = None,
 ) -> None:
     """Write the training sets: the rep x month panel and the lead x rep pairs, as known at as_of."""
     from training.datasets import build_datasets, write_datasets
 
-    session = _session(data, home, config, as_of)
+    session = _session(data, home, config, as_of, lang)
     sets = build_datasets(session.tables, session.as_of, session.config)
     for path, rows in write_datasets(sets, out):
         typer.echo(f"{path}: {rows:,} rows")
@@ -154,6 +168,7 @@ def train(
     home: HomeDir = None,
     config: ConfigFile = None,
     as_of: AsOf = None,
+    lang: Lang = None,
     as_json: AsJson = False,
 ) -> None:
     """Build datasets, fit and backtest the models, judge them against the champion, write a release.
@@ -166,7 +181,7 @@ def train(
         raise typer.BadParameter("write never, gate or force", param_hint="--promote")
     if promote == "force" and not reason:
         raise typer.BadParameter("say why with --reason", param_hint="--promote force")
-    session = _session(data, home, config, as_of)
+    session = _session(data, home, config, as_of, lang)
     request = TrainRequest(session.as_of, trials, promote, reason, seed, session.now())
     summary = train_release(
         session.tables,
@@ -377,7 +392,10 @@ def _guarded(run: Callable[[], Any]) -> int:
     try:
         run()
     except DataError as error:
-        typer.echo(error.describe(), err=True)
+        from serving.fault_words import faults_text
+        from serving.texts import as_lang
+
+        typer.echo(faults_text(error, as_lang(_LANG.get())), err=True)
         return 1
     except FairleadError as error:
         typer.echo(f"fairlead: {error}", err=True)

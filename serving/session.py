@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from features import moments
 from features.config import Config
-from features.errors import DataError, Fault, RequestError
+from features.errors import DataError, RequestError
 from features.rows import parse_rows, upsert
 from features.settings_file import find_config, read_config
 from features.sources import load, load_tables
@@ -77,6 +77,11 @@ def read_settings(
     return config, path, chosen
 
 
+def spoken_language(data: Path | None, home: Path | None, config: Path | None, lang: str | None) -> str:
+    """Language of a command's words: as asked for, else the setting's."""
+    return read_settings(data, home_from(home), config, lang)[2]
+
+
 def open_session(
     data: Path | None, home: Path | None, config: Path | None, as_of: str | None = None, lang: str | None = None
 ) -> Session:
@@ -133,61 +138,3 @@ def open_store(home: Path | None, config: Path | None) -> Store:
     settings, _, _ = read_settings(None, place, config, None)
     place.root.mkdir(parents=True, exist_ok=True)
     return Store.open(store_url(place, settings.store_url))
-
-
-@dataclass(frozen=True)
-class CheckReport:
-    """Outcome of `fairlead check`: rows a table, faults, and lead columns that will not be used, with why.
-
-    `rows_left_out`: (table, reason, rows) of what the settings' queries leave out.
-    """
-
-    rows: dict[str, int]
-    faults: tuple[Fault, ...]
-    left_out: tuple[tuple[str, str], ...] = ()
-    newest: str = ""
-    rows_left_out: tuple[tuple[str, str, int], ...] = ()
-
-    def as_dict(self) -> dict[str, object]:
-        """JSON-able form."""
-        return {
-            "ok": not self.faults,
-            "rows": self.rows,
-            "newest": self.newest,
-            "faults": [fault.__dict__ for fault in self.faults],
-            "left_out": [{"column": column, "reason": reason} for column, reason in self.left_out],
-            "rows_left_out": [
-                {"table": table, "reason": reason, "rows": rows} for table, reason, rows in self.rows_left_out
-            ],
-        }
-
-    def as_text(self) -> str:
-        """A paragraph a person reads."""
-        if self.faults:
-            return DataError(self.faults).describe(shown=1000)
-        lines = ["The tables are sound."]
-        lines += [f"  {name:<12} {n:>10,} rows" for name, n in self.rows.items()]
-        lines += [f"  newest event {self.newest}"] if self.newest else []
-        lines += [f"  {table}: {n:,} rows are left out: {reason}" for table, reason, n in self.rows_left_out]
-        lines += [f"  leads.{column} is left out: {reason}" for column, reason in self.left_out]
-        return "\n".join(lines)
-
-
-def check_tables(data: Path | None, home: Path | None, config: Path | None, lang: str | None) -> CheckReport:
-    """The report on a folder or mapping, without the store's events."""
-    from features.spec import make_spec
-
-    place = home_from(home)
-    settings, path, _ = read_settings(data, place, config, lang)
-    if data is None and not settings.tables:
-        raise RequestError("name the folder of tables with --data DIR, or map them in fairlead.toml")
-    try:
-        loaded = load(data, settings, path.parent if path else None)
-    except DataError as error:
-        return CheckReport({}, error.faults)
-    tables, newest = loaded.tables, loaded.tables.newest()
-    rows = {name: len(frame) for name, frame in tables.frames.items()}
-    if newest <= 0:
-        return CheckReport(rows, (), rows_left_out=loaded.left_out)
-    spec = make_spec(tables, settings, newest)
-    return CheckReport(rows, (), spec.excluded, moments.iso(newest - 1, tables.zone), loaded.left_out)
