@@ -40,6 +40,15 @@ class Seat:
 
 
 @dataclass(frozen=True)
+class WeekOfLeads:
+    """Distinct leads handed over in the ISO week from `monday`: to one rep, and to all."""
+
+    monday: int
+    mine: int
+    all: int
+
+
+@dataclass(frozen=True)
 class Held:
     """A lead that waits, since when, and its decision's document."""
 
@@ -139,8 +148,8 @@ class Book:
         spans = zip(mine["starts_on"].to_numpy(dtype=np.int64), mine["ends_on"].to_numpy(dtype=np.int64), strict=True)
         return sorted((int(a), int(b)) for a, b in spans if a < end and b + DAY > start)
 
-    def weekly_leads(self, rep_id: str, at: int) -> list[tuple[int, int]]:
-        """(Monday, distinct leads handed over) of the rep's last weeks and this one, oldest first."""
+    def weekly_leads(self, rep_id: str, at: int) -> list[WeekOfLeads]:
+        """Leads handed over in the rep's last weeks and this one, oldest first; none from before he was hired."""
         board = self.state().board
         monday = moments.start_of_week(at, self.zone)
         weeks = [monday]
@@ -153,7 +162,8 @@ class Book:
                 if start + 7 * DAY <= hired:
                     continue
                 placed = board.placed_in_tables(start) | view.placements(moments.week_text(start, self.zone))
-                found.append((start, sum(rep == rep_id for rep, _ in placed)))
+                mine = sum(rep == rep_id for rep, _ in placed)
+                found.append(WeekOfLeads(start, mine, len({lead for _, lead in placed})))
         return found
 
     # -- decisions ----------------------------------------------------------------------------------------------
@@ -195,4 +205,4 @@ def _lang(lang: str) -> Any:
     return lang
 
 
-__all__ = ["Book", "Held", "RequestError", "Seat"]
+__all__ = ["Book", "Held", "RequestError", "Seat", "WeekOfLeads"]

@@ -31,7 +31,9 @@ def rows_of(table: pd.DataFrame) -> list[dict[str, Any]]:
     return [{str(name): value for name, value in row.items()} for row in table.to_dict("records")]
 
 
-def fan(rows: Sequence[Mapping[str, Any]], title: str, currency: str, lang: Lang) -> ChartView:
+def fan(
+    rows: Sequence[Mapping[str, Any]], title: str, currency: str, lang: Lang, width: float = charts.WIDTH
+) -> ChartView:
     """Fan chart of one rep's, team's or the company's rows, a month each."""
     points = [
         charts.FanPoint(
@@ -46,12 +48,20 @@ def fan(rows: Sequence[Mapping[str, Any]], title: str, currency: str, lang: Lang
         title,
         outlook_sentence(rows[0], currency, lang) if rows else "",
         axis_label=t(lang, "demo.fan_axis"),
+        width=width,
         tick=partial(money, lang, currency),
         median_label=t(lang, "demo.fan_median"),
         band_label=t(lang, "demo.fan_band"),
         target_label=t(lang, "demo.fan_target") if any(point.target is not None for point in points) else "",
     )
     return ChartView(title, Markup(svg))  # noqa: S704 texts are escaped by charts
+
+
+def chance(lang: Lang, p: float | None) -> str:
+    """A chance from draws as a percentage; draws cannot tell less than one in a hundred from never."""
+    if p is not None and not 0.01 <= p <= 0.99:
+        return t(lang, "demo.chance_below" if p < 0.5 else "demo.chance_above")
+    return percent(lang, p)
 
 
 def outlook_sentence(row: Mapping[str, Any], currency: str, lang: Lang, miss_ratio: float | None = None) -> str:
@@ -73,5 +83,5 @@ def outlook_sentence(row: Mapping[str, Any], currency: str, lang: Lang, miss_rat
         "demo.forecast_target",
         target=money(lang, currency, target),
         ratio=percent(lang, miss_ratio),
-        p_miss=percent(lang, p_miss),
+        p_miss=chance(lang, p_miss),
     )

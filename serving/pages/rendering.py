@@ -19,16 +19,23 @@ HTML_LANG: Final[Mapping[Lang, str]] = {"en": "en", "zh": "zh-CN"}
 OTHER: Final[Mapping[Lang, Lang]] = {"en": "zh", "zh": "en"}
 
 
+def _bound(value: object) -> object:
+    """A number and its per cent sign kept on one line."""
+    return value.replace(" %", "\u00a0%") if type(value) is str else value
+
+
 @cache
 def _environment() -> jinja2.Environment:
     import jinja2
 
-    folder = files("serving.pages") / "templates"
-    source = {entry.name: entry.read_text(encoding="utf-8") for entry in folder.iterdir() if entry.name.endswith(".j2")}
+    folders = (files("serving.pages") / "templates", files("serving.reports") / "templates")
+    entries = [entry for folder in folders for entry in folder.iterdir() if entry.name.endswith(".j2")]
+    source = {entry.name: entry.read_text(encoding="utf-8") for entry in entries}
     return jinja2.Environment(
         loader=jinja2.DictLoader(source),
         autoescape=True,
         undefined=jinja2.StrictUndefined,
+        finalize=_bound,
         trim_blocks=True,
         lstrip_blocks=True,
     )

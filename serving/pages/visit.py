@@ -118,6 +118,8 @@ class Visit:
             "style": style_address(),
             "nav": links,
             "href": self.href,
+            "may": self.may,
+            "asked_lang": self.asked_lang,
             "other_href": self.other_language(),
             "other_html_lang": HTML_LANG[OTHER[self.lang]],
             "reader": None if reader is None or reader.open else reader,

@@ -21,7 +21,7 @@ QUIET: Final = "#5f6b76"
 LINE: Final = "#d5dbe1"
 BAND: Final = ("#dcebf0", "#b5d5df", "#86bac9")
 _FONT = "system-ui, 'Noto Sans SC', 'PingFang SC', 'Microsoft YaHei', sans-serif"
-_WIDTH = 760
+WIDTH: Final = 760
 _ROW = 30
 Format = Callable[[float], str]
 
@@ -116,7 +116,7 @@ def bar_chart(
     label = min(290.0, max([text_width(bar.label) for bar in shown], default=60) + 14)
     low, high = min([b.value for b in shown] + [0.0]), max([b.value for b in shown] + [0.0])
     room = max([text_width(bar.text, 12) for bar in shown], default=0) + 12
-    left, right = label + (room if low < 0 else 0), _WIDTH - (room if high > 0 else 8)
+    left, right = label + (room if low < 0 else 0), WIDTH - (room if high > 0 else 8)
     # A span too small to divide by (a subnormal number) is no span.
     scale = (right - left) / (high - low) if high - low > 1e-300 else 0.0
     zero = left - low * scale
@@ -131,11 +131,11 @@ def bar_chart(
         parts.append(_bar(bar, top + row * _ROW, zero, scale, label))
     parts.append(_rule(zero, top, zero, bottom, QUIET))
     parts.append(_text(zero, bottom + 20, axis_label, _anchor(zero), QUIET, 12))
-    return _svg(_WIDTH, bottom + 30, title, desc, "".join(parts))
+    return _svg(WIDTH, bottom + 30, title, desc, "".join(parts))
 
 
 def _anchor(x: float) -> str:
-    return "start" if x < _WIDTH * 0.3 else "end" if x > _WIDTH * 0.7 else "middle"
+    return "start" if x < WIDTH * 0.3 else "end" if x > WIDTH * 0.7 else "middle"
 
 
 def _hatch() -> str:
@@ -176,7 +176,7 @@ def forest_plot(
     low, high = low - pad, high + pad
     label = min(230.0, max([text_width(r.label) for r in rows], default=60) + 16)
     side = min(230.0, max([text_width(r.text, 12) for r in rows], default=60) + 16)
-    left, right, top, row_height = label, _WIDTH - side, 34.0, 36.0
+    left, right, top, row_height = label, WIDTH - side, 34.0, 36.0
     bottom = top + row_height * len(rows)
 
     def x(value: float) -> float:
@@ -190,7 +190,7 @@ def forest_plot(
     for index, row in enumerate(rows):
         parts.append(_forest_row(row, top + row_height * (index + 0.5), x, label, right, side))
     parts.append(_text((left + right) / 2, bottom + 37, axis_label, "middle", QUIET, 12))
-    return _svg(_WIDTH, bottom + 46, title, desc, "".join(parts))
+    return _svg(WIDTH, bottom + 46, title, desc, "".join(parts))
 
 
 def _legend(left: float, estimate_label: str, naive_label: str) -> str:
@@ -230,12 +230,13 @@ def fan_chart(
     band_label: str,
     target_label: str,
     actual_label: str = "",
+    width: float = WIDTH,
 ) -> str:
-    """Forecast quantiles by month as nested bands around the median, with targets as ticks."""
+    """Forecast quantiles by month as nested bands around the median, with targets as ticks; `width` in pixels."""
     values = [v for p in points for v in (*p.quantiles, p.target, p.actual) if v is not None and isfinite(v)] + [0.0]
     low, high = min(values), max(values) * 1.06 or 1.0
     axis = max([text_width(tick(v), 11.5) for v in ticks(low, high)], default=40) + 12
-    left, right, top, bottom = axis, _WIDTH - 16.0, 40.0, 270.0
+    left, right, top, bottom = axis, width - 16.0, 40.0, 270.0
     step = (right - left) / max(1, len(points))
 
     def y(value: float) -> float:
@@ -249,12 +250,12 @@ def fan_chart(
         parts.append(_rule(left, y(value), right, y(value)))
         parts.append(_text(left - 8, y(value) + 4, tick(value), "end", QUIET, 11.5))
     half = max((len(p.quantiles) // 2 for p in points), default=0)
-    width = min(56.0, step * 0.62)
+    broad = min(56.0, step * 0.62)
     for index, point in enumerate(points):
-        parts.append(_fan_point(point, x(index), width, y, half))
+        parts.append(_fan_point(point, x(index), broad, y, half))
         parts.append(_text(x(index), bottom + 19, point.label, "middle", INK, 12))
     parts.append(_text((left + right) / 2, bottom + 40, axis_label, "middle", QUIET, 12))
-    return _svg(_WIDTH, bottom + 50, title, desc, "".join(parts))
+    return _svg(width, bottom + 50, title, desc, "".join(parts))
 
 
 def _fan_legend(median: str, band: str, target: str, actual: str) -> str:
@@ -304,7 +305,7 @@ def reliability_diagram(
 ) -> str:
     """Observed share against predicted probability a bin, (predicted, observed, count), areas by count."""
     top_value = max([max(p, o) for p, o, _ in points] + [0.1]) * 1.08
-    size, left, top = 330.0, 62.0, 14.0
+    size, left, top = 330.0, 62.0, 30.0
     most = max([n for *_, n in points], default=1)
 
     def x(value: float) -> float:
@@ -326,8 +327,8 @@ def reliability_diagram(
             f'<circle cx="{x(predicted):.1f}" cy="{y(observed):.1f}" r="{radius:.1f}" fill="{UP}" fill-opacity="0.8"/>'
         )
     parts.append(_text(left + size / 2, top + size + 40, x_label, "middle", QUIET, 12))
-    parts.append(_text(left + size + 8, top + size / 2 + 20, y_label, "start", QUIET, 12))
-    return _svg(left + size + 190, top + size + 52, title, desc, "".join(parts))
+    parts.append(_text(0, 14, y_label, "start", QUIET, 12))
+    return _svg(left + size + 90, top + size + 52, title, desc, "".join(parts))
 
 
 def sparkline(values: Sequence[float], title: str, desc: str, *, width: float = 150, height: float = 34) -> str:

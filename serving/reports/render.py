@@ -23,6 +23,7 @@ from serving.texts import Lang, money, percent, t
 if TYPE_CHECKING:
     import jinja2
 
+TEMPLATES = ("report.html.j2", "report_body.html.j2")
 _MOST_BARS = 12
 _TENURE = {"<1", "1-2", ">2"}
 _TENURE_KEYS = {"<1": "tenure_below_1", "1-2": "tenure_1_to_2", ">2": "tenure_above_2"}
@@ -34,7 +35,7 @@ def _environment() -> jinja2.Environment:
     import jinja2
 
     folder = files("serving.reports") / "templates"
-    source = {"report.html.j2": (folder / "report.html.j2").read_text(encoding="utf-8")}
+    source = {name: (folder / name).read_text(encoding="utf-8") for name in TEMPLATES}
     return jinja2.Environment(
         loader=jinja2.DictLoader(source), autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True
     )
@@ -47,7 +48,39 @@ def render_report(payload: ReportPayload, lang: Lang) -> str:
     """
     css = (files("serving.reports") / "style.css").read_text(encoding="utf-8")
     context = {"t": partial(t, lang), "css": Markup(css), "html_lang": _HTML_LANG[lang]}  # noqa: S704 our own file
-    return _environment().get_template("report.html.j2").render(**context, **_context(payload, lang))
+    return _environment().get_template("report.html.j2").render(**context, **report_context(payload, lang))
+
+
+def report_context(
+    payload: ReportPayload, lang: Lang, *, embedded: bool = False, scoped: bool = False
+) -> dict[str, Any]:
+    """What the body of the report takes. `embedded`: inside the service, where reps have pages of their own and teams
+    stand here; `scoped`: for a reader who answers for some reps only, so without what is said of the whole company.
+    """
+    teams = [_team(one, payload, lang, f"team-{at}") for at, one in enumerate(payload.teams, 1)] if embedded else []
+    return {**_context(payload, lang), "embedded": embedded, "scoped": scoped, "teams": teams}
+
+
+def rep_section(payload: ReportPayload, rep_id: str, lang: Lang) -> dict[str, Any] | None:
+    """One rep's part of the report: sentence, chart and table against peers, suggestions; None where he has none."""
+    page = next((one for one in payload.rep_pages if one.rep_id == rep_id), None)
+    if page is None:
+        return None
+    attributed = next((one for one in payload.reps if one.id == rep_id), None)
+    return {**_rep_page(page, attributed, payload, lang, "rep"), "month": texts.month(lang, payload.month)}
+
+
+def _team(one: Attribution, payload: ReportPayload, lang: Lang, anchor: str) -> dict[str, Any]:
+    title = t(lang, "report.effectiveness.team", id=one.id) if one.id else t(lang, "reps.no_team")
+    cash = partial(money, lang, payload.currency)
+    sentence = t(lang, "drivers_page.sentence", prediction=cash(one.prediction), baseline=cash(one.baseline))
+    return {
+        "anchor": anchor,
+        "title": title,
+        "sentence": sentence,
+        "chart": _attribution_chart(one, payload.currency, lang, t(lang, "drivers_page.chart", who=title), sentence),
+        "table": _attribution_table(one, payload.currency, lang),
+    }
 
 
 def _context(payload: ReportPayload, lang: Lang) -> dict[str, Any]:
@@ -238,7 +271,9 @@ def _drivers(payload: ReportPayload, lang: Lang) -> dict[str, Any]:
         "chart": None,
         "table": None,
         "company_sentence": company_sentence,
-        "company_chart": _company_chart(payload, lang, company_sentence),
+        "company_chart": _attribution_chart(
+            company, payload.currency, lang, t(lang, "report.drivers.company_chart"), company_sentence
+        ),
         "company_table": _attribution_table(company, payload.currency, lang),
     }
     moved = [one for one in payload.ranking if one.importance > 0]
@@ -269,23 +304,18 @@ def _drivers(payload: ReportPayload, lang: Lang) -> dict[str, Any]:
     return made | {"sentence": sentence, "chart": ChartView(title, Markup(svg)), "table": view}  # noqa: S704
 
 
-def _company_chart(payload: ReportPayload, lang: Lang, sentence: str) -> ChartView:
+def _attribution_chart(one: Attribution, currency: str, lang: Lang, title: str, sentence: str) -> ChartView:
     bars = [
         charts.Bar(
-            texts.driver(lang, item.driver),
-            item.contribution,
-            money(lang, payload.currency, item.contribution, signed=True),
+            texts.driver(lang, item.driver), item.contribution, money(lang, currency, item.contribution, signed=True)
         )
-        for item in payload.company.drivers[:_MOST_BARS]
+        for item in one.drivers[:_MOST_BARS]
     ]
-    title = t(lang, "report.drivers.company_chart")
     svg = charts.bar_chart(
         bars,
         title,
         sentence,
-        axis_label=t(
-            lang, "report.drivers.company_axis", baseline=money(lang, payload.currency, payload.company.baseline)
-        ),
+        axis_label=t(lang, "report.drivers.company_axis", baseline=money(lang, currency, one.baseline)),
         up_label=t(lang, "report.drivers.up"),
         down_label=t(lang, "report.drivers.down"),
     )

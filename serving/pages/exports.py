@@ -1,0 +1,69 @@
+"""Tables as files for spreadsheets, in which no cell can become a formula.
+
+References
+----------
+OWASP, CSV Injection: a text that begins with = + - @, a tab or a carriage return is run by spreadsheets.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Sequence
+from datetime import date
+from typing import Final
+
+Value = str | float | int | None
+_STARTERS: Final = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
+XLSX: Final = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"
+CSV: Final = "text/csv; charset=utf-8"
+
+
+def neutral(value: Value) -> Value:
+    """The value, a text that a spreadsheet would run behind an apostrophe; numbers stay numbers."""
+    return "'" + value if isinstance(value, str) and value.startswith(_STARTERS) else value
+
+
+def csv_bytes(heads: Sequence[str], rows: Sequence[Sequence[Value]]) -> bytes:
+    """CSV in UTF-8 with a BOM, without which spreadsheets read Chinese as something else."""
+    out = io.StringIO(newline="")
+    writer = csv.writer(out, lineterminator="\r\n")
+    for row in (heads, *rows):
+        writer.writerow(["" if (cell := neutral(value)) is None else cell for value in row])
+    return b"\xef\xbb\xbf" + out.getvalue().encode()
+
+
+def xlsx_bytes(title: str, heads: Sequence[str], rows: Sequence[Sequence[Value]]) -> bytes:
+    """A workbook of one sheet, its first row fixed, texts as texts."""
+    from openpyxl import Workbook
+    from openpyxl.styles import Font
+    from openpyxl.utils import get_column_letter
+
+    book = Workbook()
+    sheet = book.active
+    assert sheet is not None
+    sheet.title = "".join(c for c in title if c not in "[]:*?/\\")[:31] or "Sheet"
+    for at, row in enumerate((heads, *rows), 1):
+        for column, value in enumerate(row, 1):
+            cell = sheet.cell(at, column, neutral(value))
+            if isinstance(value, str):
+                cell.data_type = "s"  # never "f", whatever it begins with
+    for head in sheet[1]:
+        head.font = Font(bold=True)
+    for column, name in enumerate(heads, 1):
+        wide = max([_width(name), *(_width(row[column - 1]) for row in rows[:200])])
+        sheet.column_dimensions[get_column_letter(column)].width = min(40, wide + 2)
+    sheet.freeze_panes = "A2"
+    out = io.BytesIO()
+    book.save(out)
+    return out.getvalue()
+
+
+def _width(value: Value) -> int:
+    shown = "" if value is None else str(value)
+    return sum(2 if ord(c) > 0x2E7F else 1 for c in shown)
+
+
+def file_name(stem: str, day: date, ending: str) -> str:
+    """An ASCII file name for a download."""
+    return f"{stem}-{day.isoformat()}.{ending}"
