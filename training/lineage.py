@@ -10,17 +10,24 @@ from pathlib import Path
 _ROOT = Path(__file__).resolve().parents[1]
 
 
-def code_version() -> str:
-    """Commit and `+dirty` in a checkout, else the installed version."""
+def commit_of() -> str:
+    """Commit of the code in a checkout, else the installed version."""
     try:
-        commit = _git("rev-parse", "HEAD")
-        return commit + ("+dirty" if _git("status", "--porcelain") else "")
+        return _git("rev-parse", "HEAD")
     except (OSError, subprocess.SubprocessError):
         pass
     try:
         return version("fairlead")
     except PackageNotFoundError:
         return "unknown"
+
+
+def is_dirty() -> bool:
+    """Whether the checkout differs from its commit; False outside of one."""
+    try:
+        return bool(_git("status", "--porcelain", "--untracked-files=no"))
+    except (OSError, subprocess.SubprocessError):
+        return False
 
 
 def _git(*words: str) -> str:

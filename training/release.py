@@ -6,8 +6,11 @@ same data, code and seed give the same version on any machine.
 
     releases/<version>/manifest.json     names and hashes, data_until, spec fingerprint
     releases/<version>/*.json, *.txt     the parts
-    releases/promotions.jsonl            one line a promotion or rollback, appended
+    releases/promotions.jsonl            one line a promotion, backfill or rollback, appended
     releases/champion                    the version in charge: a relative link to its folder
+
+A release trained for an earlier moment than the champion's is a backfill: it answers for moments before the champion's
+data end and leaves the champion where it is. A rollback withdraws the version that it leaves.
 
 Where links cannot be made `champion` is one line of text; a copy that followed the link left a folder. All are read.
 """
@@ -18,7 +21,7 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -51,13 +54,17 @@ class Release:
 
 @dataclass(frozen=True)
 class Promotion:
-    """One line of the promotion record; `at` is a moment, `action` is promote or rollback."""
+    """One line of the promotion record.
+
+    `at` is a moment; `action` is promote, backfill or rollback; `withdrawn` the version that a rollback leaves.
+    """
 
     version: str
     data_until: int
     action: str
     reason: str
     at: int
+    withdrawn: str = ""
 
 
 def canonical(document: object) -> bytes:
@@ -88,7 +95,7 @@ def export_release(
     texts: Mapping[str, str],
     zone: str = "UTC",
 ) -> str:
-    """Version of the release written under `releases`; the folder stays as it is where it stands already.
+    """Version of the release written under `releases`; a folder that holds these bytes already stays as it is.
 
     The version is the date of `data_until` and the first twelve hex digits of the hash over all parts.
     """
@@ -103,12 +110,20 @@ def export_release(
     digest = sha256(canonical(manifest))
     version = f"{iso(data_until - 1, zone)[:10].replace('-', '')}-{digest[:12]}"
     folder = releases / version
-    if not (folder / "manifest.json").exists():
+    if not _is_whole(releases, version):
         folder.mkdir(parents=True, exist_ok=True)
         for name, data in parts.items():
             _write(folder / name, data)
         _write(folder / "manifest.json", canonical({**manifest, "version": version}))
     return version
+
+
+def _is_whole(releases: Path, version: str) -> bool:
+    try:
+        read_release(releases, version)
+    except ReleaseError:
+        return False
+    return True
 
 
 def read_release(releases: Path, version: str) -> Release:
@@ -141,21 +156,40 @@ def read_release(releases: Path, version: str) -> Release:
 
 
 def promotions(releases: Path) -> list[Promotion]:
-    """The promotion record, oldest first; empty where nothing was ever promoted."""
+    """The promotion record, oldest first; empty where nothing was ever promoted. ReleaseError where it is damaged."""
     path = releases / "promotions.jsonl"
     if not path.exists():
         return []
-    lines = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
-    return [Promotion(**line) for line in lines]
+    found = []
+    for number, line in enumerate(path.read_text(encoding="utf-8", errors="replace").splitlines(), start=1):
+        if line.strip():
+            try:
+                found.append(Promotion(**json.loads(line)))
+            except (ValueError, TypeError) as error:
+                raise ReleaseError(f"{path}: line {number} is no promotion; mend or remove it") from error
+    return found
 
 
-def promote(releases: Path, promotion: Promotion) -> None:
-    """Record the promotion and make its version the champion."""
-    record = releases / "promotions.jsonl"
-    before = record.read_bytes() if record.exists() else b""
-    line = json.dumps(promotion.__dict__, sort_keys=True, ensure_ascii=False).encode() + b"\n"
-    _write(record, before + line)
-    _put_in_charge(releases, promotion.version)
+def standing(record: Sequence[Promotion]) -> list[Promotion]:
+    """The promotions that still count, by the end of their data, the latest promotion last; none that was withdrawn."""
+    active: dict[str, tuple[int, int, Promotion]] = {}
+    for place, entry in enumerate(record):
+        if entry.action == "rollback":
+            active.pop(entry.withdrawn, None)
+        else:
+            active[entry.version] = (entry.data_until, place, entry)
+    return [entry for _, _, entry in sorted(active.values(), key=lambda item: item[:2])]
+
+
+def promote(releases: Path, promotion: Promotion) -> bool:
+    """Record the promotion; True where its version is champion now, False where it only answers for earlier moments."""
+    record = promotions(releases)
+    lines = [json.dumps(entry.__dict__, sort_keys=True, ensure_ascii=False) for entry in (*record, promotion)]
+    _write(releases / "promotions.jsonl", "".join(f"{line}\n" for line in lines).encode())
+    in_charge = standing([*record, promotion])[-1].version
+    if in_charge != champion(releases):
+        _put_in_charge(releases, in_charge)
+    return in_charge == promotion.version
 
 
 def _put_in_charge(releases: Path, version: str) -> None:
@@ -178,26 +212,22 @@ def champion(releases: Path) -> str | None:
     if path.is_symlink():
         return path.readlink().name
     if path.is_dir():
-        manifest = json.loads((path / "manifest.json").read_bytes())
-        return str(manifest["version"])
-    return path.read_text(encoding="utf-8").strip() if path.exists() else None
+        try:
+            return str(json.loads((path / "manifest.json").read_bytes())["version"])
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise ReleaseError(f"{path}: no readable manifest.json tells which release this is") from error
+    return path.read_text(encoding="utf-8", errors="replace").strip() or None if path.exists() else None
 
 
 def release_for(releases: Path, as_of: int, zone: str = "UTC") -> Release:
-    """The newest promoted release whose data end at or before `as_of`.
+    """The newest promoted release whose data end at or before `as_of`: the latest data, then the latest promotion.
 
-    A champion that fits comes first, so that a rollback holds; otherwise the latest data, then the latest promotion.
-    NoReleaseError names the command that makes one.
+    NoReleaseError names the command that makes one; ReleaseError where its bytes are not those of the manifest.
     """
-    record = promotions(releases)
-    fitting = [(p.data_until, i, p.version) for i, p in enumerate(record) if p.data_until <= as_of]
-    in_charge = champion(releases)
-    if in_charge is not None and any(version == in_charge for _, _, version in fitting):
-        newer = [p for p in record if p.version == in_charge]
-        if newer and newer[-1] is record[-1]:
-            return read_release(releases, in_charge)
+    record = standing(promotions(releases))
+    fitting = [entry for entry in record if entry.data_until <= as_of]
     if fitting:
-        return read_release(releases, max(fitting)[2])
+        return read_release(releases, fitting[-1].version)
     moment = iso(as_of, zone)
     told = "no release has been promoted yet" if not record else "every promoted release has seen later data"
     raise NoReleaseError(f"as of {moment} {told}; run: fairlead train --as-of {moment[:19]}")

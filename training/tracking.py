@@ -11,7 +11,7 @@ import json
 import logging
 import os
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -79,16 +79,48 @@ def run(tracker: Tracker, experiment: str, name: str, parent: str | None = None)
 
 
 def log_parameters(tracker: Tracker, run_id: str, parameters: Mapping[str, object]) -> None:
-    """Log parameters, cut to MLflow's length."""
-    for name, value in parameters.items():
-        tracker.client.log_param(run_id, name, str(value)[:480])
+    """Log parameters in one call, cut to MLflow's length."""
+    from mlflow.entities import Param
+
+    tracker.client.log_batch(run_id, params=[Param(name, str(value)[:480]) for name, value in parameters.items()])
 
 
 def log_metrics(tracker: Tracker, run_id: str, metrics: Mapping[str, float]) -> None:
-    """Log the finite ones of the metrics."""
-    for name, value in metrics.items():
-        if np.isfinite(value):
-            tracker.client.log_metric(run_id, name, float(value))
+    """Log the finite ones of the metrics in one call."""
+    from mlflow.entities import Metric
+
+    found = [Metric(name, float(value), 0, 0) for name, value in metrics.items() if np.isfinite(value)]
+    for at in range(0, len(found), 500):  # MLflow takes a thousand at once
+        tracker.client.log_batch(run_id, metrics=found[at : at + 500])
+
+
+def log_trial(
+    tracker: Tracker,
+    experiment: str,
+    parent: str,
+    name: str,
+    parameters: Mapping[str, object],
+    steps: Mapping[str, Sequence[float]],
+    tags: Mapping[str, str],
+) -> None:
+    """Log a nested run that is over: parameters, and each metric by step."""
+    from mlflow.entities import Metric, Param
+
+    made = tracker.client.create_run(
+        tracker.experiment(experiment), run_name=name, tags={"mlflow.parentRunId": parent, **tags}
+    )
+    tracker.client.log_batch(
+        made.info.run_id,
+        metrics=[Metric(key, float(v), 0, at) for key, values in steps.items() for at, v in enumerate(values)],
+        params=[Param(key, str(value)) for key, value in parameters.items()],
+    )
+    tracker.client.set_terminated(made.info.run_id)
+
+
+def tag_run(tracker: Tracker, run_id: str, tags: Mapping[str, str]) -> None:
+    """Set tags of a run."""
+    for name, value in tags.items():
+        tracker.client.set_tag(run_id, name, value)
 
 
 def log_table(tracker: Tracker, run_id: str, name: str, frame: pd.DataFrame, folder: Path) -> None:
@@ -103,23 +135,30 @@ def log_document(tracker: Tracker, run_id: str, name: str, document: object) -> 
     tracker.client.log_text(run_id, json.dumps(document, ensure_ascii=False, indent=1, sort_keys=True), f"{name}.json")
 
 
-def register_booster(name: str, booster: lgb.Booster, example: pd.DataFrame) -> str:
-    """Registered version of a LightGBM booster with a float64 signature, logged as its text in the active run."""
+def log_folder(tracker: Tracker, run_id: str, folder: Path) -> None:
+    """Log all files of a folder."""
+    tracker.client.log_artifacts(run_id, str(folder))
+
+
+def log_booster(tracker: Tracker, booster: lgb.Booster, example: pd.DataFrame, release: str) -> str:
+    """Version of the contribution model: a LightGBM booster as text, float64 signature, logged in the active run."""
     import mlflow.lightgbm
     from mlflow.models import infer_signature
 
     inputs = example.astype("float64")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        signature = infer_signature(inputs, booster.predict(inputs))
         info = mlflow.lightgbm.log_model(
-            booster, name="contribution", signature=signature, pip_requirements=PINNED, registered_model_name=name
+            booster,
+            name="contribution",
+            signature=infer_signature(inputs, booster.predict(inputs)),
+            pip_requirements=PINNED,
         )
-    return str(info.registered_model_version)
+    return _version(tracker, CONTRIBUTION_MODEL, info, release)
 
 
-def register_release(name: str, folder: Path, example: pd.DataFrame, output: pd.DataFrame) -> str:
-    """Registered version of the conversion model: code and the release folder, in the active run."""
+def log_release(tracker: Tracker, folder: Path, example: pd.DataFrame, output: pd.DataFrame, release: str) -> str:
+    """Version of the conversion model: code and the release folder, logged in the active run."""
     import mlflow.pyfunc
     from mlflow.models import infer_signature
 
@@ -131,14 +170,31 @@ def register_release(name: str, folder: Path, example: pd.DataFrame, output: pd.
             artifacts={"release": str(folder)},
             signature=infer_signature(example, output),
             pip_requirements=[*PINNED, "scipy"],
-            registered_model_name=name,
         )
-    return str(info.registered_model_version)
+    return _version(tracker, CONVERSION_MODEL, info, release)
 
 
-def set_alias(tracker: Tracker, name: str, alias: str, version: str) -> None:
-    """Point an alias of a registered model at a version."""
-    tracker.client.set_registered_model_alias(name, alias, version)
+def _version(tracker: Tracker, name: str, info: Any, release: str) -> str:
+    """New registered version of a logged model, by the client: MLflow's fluent call prints what it did."""
+    from mlflow.exceptions import MlflowException
+
+    try:
+        tracker.client.create_registered_model(name)
+    except MlflowException as error:
+        if error.error_code != "RESOURCE_ALREADY_EXISTS":
+            raise
+    made = tracker.client.create_model_version(
+        name, info.model_uri, run_id=info.run_id, model_id=info.model_id, tags={"release": release}
+    )
+    return str(made.version)
+
+
+def set_alias(tracker: Tracker, name: str, alias: str, version: str | None) -> None:
+    """Point an alias of a registered model at a version; None takes it away."""
+    if version is None:
+        tracker.client.delete_registered_model_alias(name, alias)
+    else:
+        tracker.client.set_registered_model_alias(name, alias, version)
 
 
 def alias_version(tracker: Tracker, name: str, alias: str) -> str | None:
@@ -151,22 +207,23 @@ def alias_version(tracker: Tracker, name: str, alias: str) -> str | None:
         return None
 
 
-def tag_version(tracker: Tracker, name: str, version: str, release: str) -> None:
-    """Note on a registered version which release it belongs to."""
-    tracker.client.set_model_version_tag(name, version, "release", release)
-
-
-def take_charge(tracker: Tracker, name: str, version: str) -> None:
-    """Move `champion` to the version, and `previous` to the one that had it."""
-    before = alias_version(tracker, name, "champion")
-    if before is not None and before != version:
-        set_alias(tracker, name, "previous", before)
-    set_alias(tracker, name, "champion", version)
-
-
-def move_alias_to_release(tracker: Tracker, name: str, release: str) -> None:
-    """Move `champion` to the newest registered version of a release, where there is one."""
+def version_of(tracker: Tracker, name: str, release: str) -> str | None:
+    """Newest registered version that belongs to a release, or None."""
     found = tracker.client.search_model_versions(f"name='{name}'")
-    versions = [v.version for v in found if v.tags.get("release") == release]
-    if versions:
-        take_charge(tracker, name, str(max(versions, key=int)))
+    versions = [str(v.version) for v in found if v.tags.get("release") == release]
+    return max(versions, key=int) if versions else None
+
+
+def follow_record(tracker: Tracker, standing: Sequence[str], challenger: str | None = None) -> None:
+    """Point `champion` and `previous` of both models at the last two that stand, `challenger` at the one given.
+
+    An alias whose release has no registered version is taken away.
+    """
+    wanted = {"champion": standing[-1] if standing else None, "previous": standing[-2] if len(standing) > 1 else None}
+    if challenger is not None:
+        wanted["challenger"] = challenger
+    for name in (CONVERSION_MODEL, CONTRIBUTION_MODEL):
+        for alias, release in wanted.items():
+            version = None if release is None else version_of(tracker, name, release)
+            if version is not None or alias_version(tracker, name, alias) is not None:
+                set_alias(tracker, name, alias, version)
