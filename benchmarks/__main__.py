@@ -50,7 +50,9 @@ def find_benchmarks(folder: Path = HERE) -> list[Benchmark]:
 
 def _quick(tree: ast.Module) -> tuple[str, ...] | None:
     for node in tree.body:
-        targets = node.targets if isinstance(node, ast.Assign) else [node.target] if isinstance(node, ast.AnnAssign) else []
+        targets = (
+            node.targets if isinstance(node, ast.Assign) else [node.target] if isinstance(node, ast.AnnAssign) else []
+        )
         if any(isinstance(target, ast.Name) and target.id == "QUICK" for target in targets):
             return tuple(str(option) for option in ast.literal_eval(node.value))  # type: ignore[attr-defined]
     return None
@@ -90,7 +92,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given = parser.parse_args(arguments)
     benchmarks = find_benchmarks()
     if unknown := set(given.names) - {one.name for one in benchmarks}:
-        parser.error(f"no benchmark {', '.join(sorted(unknown))}; there are {', '.join(one.name for one in benchmarks)}")
+        parser.error(
+            f"no benchmark {', '.join(sorted(unknown))}; there are {', '.join(one.name for one in benchmarks)}"
+        )
     if given.list:
         _list(benchmarks)
         return 0

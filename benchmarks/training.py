@@ -105,7 +105,10 @@ def measure_size(name: str, seed: int) -> dict[str, Used]:
         counts = ", ".join(f"{len(tables[table]):,} {table}" for table in ("reps", "leads", "activities", "deals"))
         print(f"{name}, seed {seed}: {counts} (made in {time.process_time() - begun:.0f} s of CPU)", flush=True)
         train = [sys.executable, "-c", TRAIN, "train", "--data", str(data), "--home", str(home)]
-        used = {"fairlead train": measure(train), "pandas and one LightGBM": measure([sys.executable, "-c", PLAIN, str(data)])}
+        used = {
+            "fairlead train": measure(train),
+            "pandas and one LightGBM": measure([sys.executable, "-c", PLAIN, str(data)]),
+        }
     for label, one in used.items():
         print(f"  {label:<24} {one.wall:8.1f} s wall {one.cpu:8.1f} s CPU {one.gib:6.2f} GiB", flush=True)
     return used

@@ -15,10 +15,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
-import numba
 import numpy as np
 import numpy.typing as npt
 
+from features.compiled import compiled
 from features.moments import ALWAYS, DAY, NEVER
 
 Ints = npt.NDArray[np.int64]
@@ -28,7 +28,7 @@ FIXED_POINT: Final = 1_000
 _MERGE_RATIO: Final = 2
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled
 def _positions(unique: Ints, offsets: Ints, times: Ints, keys: Ints, ends: Ints) -> Ints:  # pragma: no cover
     """First position of each key's events that is not earlier than its moment; -1 where the key has none."""
     found = np.empty(len(keys), np.int64)
@@ -54,7 +54,7 @@ def _positions(unique: Ints, offsets: Ints, times: Ints, keys: Ints, ends: Ints)
     return found
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled
 def _starts(unique: Ints, offsets: Ints, keys: Ints) -> Ints:  # pragma: no cover
     """Position of each key's first event; -1 where the key has none."""
     found = np.empty(len(keys), np.int64)

@@ -11,12 +11,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-import numba
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
 from features.codes import codes_of
+from features.compiled import compiled
 from features.event_log import FIXED_POINT
 from features.moments import ALWAYS, DAY, HOUR, NEVER
 from features.outcomes import hand_overs
@@ -64,7 +64,7 @@ class LeadSpans:
         )
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled
 def _owner(events: Ints, start: int, stop: int, kind: Ints, when: Ints, rank: Ints, closed_at: int) -> int:
     """Index of the hand-over that decides among events[start:stop]: the last not after the close, else the first."""
     last, first = -1, -1
@@ -79,7 +79,7 @@ def _owner(events: Ints, start: int, stop: int, kind: Ints, when: Ints, rank: In
     return last if last != -1 else first
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled
 def _lives(
     lead: Ints,
     known: Ints,
@@ -214,7 +214,7 @@ class Contacts:
     due: Ints
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled
 def _contacts(low: Ints, high: Ints, assigned: Ints, over_known: Ints, occurred: Ints, known: Ints, out: Ints) -> int:
     """Write (hand-over, first contact, since, until) of each hand-over's activities low:high; how many there are."""
     written = 0

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from scipy import sparse
 
+from features.compiled import compiled
 from models.conversion.design import Codes, Encoded, Floats
 
 
@@ -90,57 +91,58 @@ class CrossProducts:
 
 def cross_products(rows: PairRows, weight: Floats) -> CrossProducts:
     """X'WX, Z'WZ and Z'WX of all reps."""
-    weighted = rows.encoded.numeric * weight[:, None]
-    return CrossProducts(_fixed(rows, weight, weighted), _blocks(rows, weight), _border(rows, weight, weighted))
-
-
-def _fixed(rows: PairRows, weight: Floats, weighted: Floats) -> Floats:
-    q, m = rows.n_numeric, rows.n_levels
-    fixed = np.zeros((q + m, q + m))
-    fixed[:q, :q] = rows.encoded.numeric.T @ weighted
-    if m:
-        mixed = np.asarray(rows.level_rows @ weighted)
-        fixed[q:, :q], fixed[:q, q:] = mixed, mixed.T
-        fixed[q:, q:] = _pairwise(rows.encoded.codes, rows.encoded.codes, m, m, weight)
-    return fixed
-
-
-def _pairwise(left: Codes, right: Codes, n_left: int, n_right: int, weight: Floats) -> Floats:
-    """(n_left, n_right) sums of weight over rows holding both codes; the last code of each side is dropped."""
-    total = np.zeros((n_left + 1) * (n_right + 1))
-    for a in left.T:
-        for b in right.T:
-            total += np.bincount(a * (n_right + 1) + b, weights=weight, minlength=len(total))
-    return total.reshape(n_left + 1, n_right + 1)[:n_left, :n_right]
-
-
-def _blocks(rows: PairRows, weight: Floats) -> Floats:
-    K, R = rows.n_cells, rows.n_reps
-    side = K + 1
-    base = rows.rep * (side * side)
-    total = np.zeros(R * side * side)
-    cells = rows.encoded.cells
-    for a in range(cells.shape[1]):
-        for b in range(a, cells.shape[1]):
-            index = base + cells[:, a] * side + cells[:, b]
-            total += np.bincount(index, weights=weight, minlength=len(total))
-    upper = total.reshape(R, side, side)[:, :K, :K]
-    diagonal = np.einsum("rkk->rk", upper).copy()
-    full = upper + upper.transpose(0, 2, 1)
+    q, m, R, K = rows.n_numeric, rows.n_levels, rows.n_reps, rows.n_cells
+    numeric = np.ascontiguousarray(rows.encoded.numeric)
+    weighted = numeric * weight[:, None]
+    fixed, blocks, border = np.zeros((q + m, q + m)), np.zeros((R, K, K)), np.zeros((R, K, q + m))
+    compiled(_accumulate)(weighted, rows.encoded.codes, rows.encoded.cells, rows.rep, weight, fixed, blocks, border)
+    fixed[:q, :q] = numeric.T @ weighted
+    fixed[:q, q:] = fixed[q:, :q].T
+    diagonal = np.einsum("rkk->rk", blocks).copy()
+    full = blocks + blocks.transpose(0, 2, 1)
     np.einsum("rkk->rk", full)[...] = diagonal
-    return full
+    return CrossProducts(fixed, full, border)
 
 
-def _border(rows: PairRows, weight: Floats, weighted: Floats) -> Floats:
-    K, R, q, m = rows.n_cells, rows.n_reps, rows.n_numeric, rows.n_levels
-    border = np.zeros((R, K, q + m))
-    if not K:
-        return border
-    border[:, :, :q] = np.asarray(rows.cell_rows @ weighted).reshape(R, K, q)
-    if m:
-        scaled = sparse.csr_matrix(rows.level_rows.multiply(weight[None, :]))
-        border[:, :, q:] = (rows.cell_rows @ scaled.T).toarray().reshape(R, K, m)
-    return border
+def _accumulate(
+    weighted: Floats,
+    codes: Codes,
+    cells: Codes,
+    rep: Codes,
+    weight: Floats,
+    fixed: Floats,
+    blocks: Floats,
+    border: Floats,
+) -> None:  # pragma: no cover
+    """Add each row's part to the level rows of `fixed`, to the upper halves of `blocks`, and to `border`, in place.
+
+    One pass in the order of the rows: sparse products do the same sums, but go over the rows once a column, and
+    counting by cell pairs fills R x K x K numbers for each pair of columns.
+    """
+    q, m, K = weighted.shape[1], fixed.shape[0] - weighted.shape[1], blocks.shape[1]
+    for i in range(len(weight)):
+        w, r = weight[i], rep[i]
+        for a in range(codes.shape[1]):
+            level = codes[i, a]
+            if level == m:
+                continue
+            for j in range(q):
+                fixed[q + level, j] += weighted[i, j]
+            for b in range(codes.shape[1]):
+                if codes[i, b] != m:
+                    fixed[q + level, q + codes[i, b]] += w
+        for a in range(cells.shape[1]):
+            cell = cells[i, a]
+            if cell == K:
+                continue
+            for j in range(q):
+                border[r, cell, j] += weighted[i, j]
+            for b in range(codes.shape[1]):
+                if codes[i, b] != m:
+                    border[r, cell, q + codes[i, b]] += w
+            for b in range(a, cells.shape[1]):
+                if cells[i, b] != K:
+                    blocks[r, cell, cells[i, b]] += w
 
 
 @dataclass(frozen=True)

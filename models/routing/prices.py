@@ -15,8 +15,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from features.compiled import compiled
 from models.routing import kernels
-from models.routing.compiled import compiled
 from models.routing.transport import Assignment, Bounds, solve_transport
 from models.routing.volume import VolumeEstimate
 

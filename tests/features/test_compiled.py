@@ -7,7 +7,7 @@ import sys
 
 import numba
 
-from models.routing.compiled import compiled
+from features.compiled import compiled
 
 
 def doubled(x):
