@@ -41,6 +41,8 @@ _FEWEST_LEADS_A_BLOCK = 150
 _MOST_BLOCKS = 24
 _NEIGHBOURS = 40
 _LEAST_LEFT = 0.02
+# Tested by itself too: among dozens of columns what most desks see first, newcomers below veterans, would drown.
+_FOREMOST: Final = "tenure"
 _Z90 = 1.6448536269514722
 
 
@@ -186,6 +188,8 @@ class _ScoreTests:
         self.labels, self.ages, self.times = trained.labels, trained.ages, trained.times
         self.guess = trained.fit.variances
         extra = np.zeros(self.rows.n_fixed - trained.rows.n_fixed, dtype=bool)
+        named = np.array([_FOREMOST in name for name in self.design.fixed_names], dtype=bool)
+        self.foremost = np.concatenate([named, extra])
         self.rep_columns = np.concatenate([_columns_of(self.design, "rep"), extra])
         self.pair_columns = np.concatenate([_columns_of(self.design, "pair"), extra])
 
@@ -213,7 +217,9 @@ class _ScoreTests:
         cells = np.zeros(self.rows.n_cells, dtype=bool)
         cells[:1] = with_intercepts
         eta, fit = self._fit_null(~left_out, cells)
-        score = _Scores(self.rows, self.groups, fit, self.labels.weights(eta), ~left_out, tested, cells)
+        score = _Scores(
+            self.rows, self.groups, fit, self.labels.weights(eta), ~left_out, tested, cells, self.foremost[tested]
+        )
         observed = self.labels.responsibilities(eta) - expit(eta)
         statistics = [score.statistics(observed[:, None], kinds)]
         width = int(np.clip(8_000_000 // len(observed), 1, 100))
@@ -251,6 +257,7 @@ class _Scores:
         kept: npt.NDArray[np.bool_],
         tested: npt.NDArray[np.bool_],
         cells: npt.NDArray[np.bool_],
+        foremost: npt.NDArray[np.bool_],
     ) -> None:
         self.rows, self.kept, self.tested, self.cells = rows, kept, tested, cells
         products = cross_products(rows, weight)
@@ -262,19 +269,22 @@ class _Scores:
         )
         fixed, blocks = groups.take(kept, cells).precision(fit.variances)
         self.factor = factorise(null, fixed, blocks)
-        self.metric = self._information()
+        information = self._information()
+        self.parts = [part for part in (np.ones(len(foremost), dtype=bool), foremost) if part.any()]
+        if len(self.parts) > 1 and foremost.all():
+            self.parts.pop()
+        self.metrics = [_inverse(information[np.ix_(part, part)]) for part in self.parts]
 
     def _information(self) -> Floats:
         inner = self.products.fixed[np.ix_(self.kept, self.tested)]
         blocks = self.products.border[:, self.cells][:, :, self.tested]
         beta, effects = self.factor.solve(inner, blocks)
         used = inner.T @ beta + np.einsum("rka,rkb->ab", blocks, effects)
-        information = self.products.fixed[np.ix_(self.tested, self.tested)] - used
-        ridge = 1e-6 * float(np.trace(information)) + 1e-9
-        return np.linalg.inv(information + ridge * np.eye(len(information)))
+        return np.asarray(self.products.fixed[np.ix_(self.tested, self.tested)] - used, dtype=np.float64)
 
     def statistics(self, residual: Floats, kinds: Sequence[npt.NDArray[np.bool_]]) -> Floats:
-        """(S, B) statistics of residuals (n, B): one of the tested columns where there are any, one a kind of cells."""
+        """(S, B) statistics of residuals (n, B): one of the tested columns where there are any, one of the
+        foremost among them, one a kind of cells."""
         fixed, blocks = project(self.rows, residual)
         beta, effects = self.factor.solve(fixed[self.kept], blocks[:, self.cells])
         found: list[Floats] = []
@@ -282,7 +292,8 @@ class _Scores:
             border = self.products.border[:, self.cells][:, :, self.tested]
             score = fixed[self.tested] - self.products.fixed[np.ix_(self.tested, self.kept)] @ beta
             score = score - np.einsum("rka,rkb->ab", border, effects)
-            found.append(np.einsum("ab,ac,cb->b", score, self.metric, score))
+            for part, metric in zip(self.parts, self.metrics, strict=True):
+                found.append(np.einsum("ab,ac,cb->b", score[part], metric, score[part]))
         for kind in kinds:
             p_kept = self.products.border[:, kind][:, :, self.kept]
             flat = p_kept.reshape(p_kept.shape[0] * p_kept.shape[1], p_kept.shape[2]) @ beta
@@ -290,6 +301,11 @@ class _Scores:
             cell = cell - self.products.blocks[:, kind][:, :, self.cells] @ effects
             found.append((cell**2).sum(axis=(0, 1)))
         return np.array(found).reshape(len(found), residual.shape[1])
+
+
+def _inverse(information: Floats) -> Floats:
+    ridge = 1e-6 * float(np.trace(information)) + 1e-9
+    return np.asarray(np.linalg.inv(information + ridge * np.eye(len(information))), dtype=np.float64)
 
 
 def _joint_p_value(statistics: Floats) -> float:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -165,3 +166,14 @@ def test_size_and_power_over_many_worlds(world):
     assert false <= 11
     power = [found(world(seed, n=15_000, n_reps=60, sd_rep=0.3, sd_pair=0.5), seed)[0].supported for seed in range(20)]
     assert np.mean(power) >= 0.95
+
+
+@pytest.mark.parametrize(("tenure", "supported"), [(1.2, True), (0.0, False)])
+def test_newcomers_below_veterans_are_seen_among_dozens_of_idle_columns(world, tenure, supported):
+    made = world(14, n=1_000, tenure=tenure, rate=-3.0 + (0.0 if tenure else 1.2))
+    rng = np.random.default_rng(5)
+    noise = {f"rep_noise_{k}": rng.normal(size=1_000) for k in range(40)}
+    columns = replace(made.columns, rep_numeric=(*made.columns.rep_numeric, *noise))
+    trained = train_pooled(made.pairs.assign(**noise), columns, "pairs", made.as_of)
+    _, rep = find_effects(trained, np.random.default_rng(0), 199)
+    assert rep.supported is supported
