@@ -175,5 +175,5 @@ def test_newcomers_below_veterans_are_seen_among_dozens_of_idle_columns(world, t
     noise = {f"rep_noise_{k}": rng.normal(size=1_000) for k in range(40)}
     columns = replace(made.columns, rep_numeric=(*made.columns.rep_numeric, *noise))
     trained = train_pooled(made.pairs.assign(**noise), columns, "pairs", made.as_of)
-    _, rep = find_effects(trained, np.random.default_rng(0), 199)
+    _, rep = find_effects(trained, np.random.default_rng(0), 499)
     assert rep.supported is supported
