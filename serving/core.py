@@ -112,9 +112,9 @@ class State:
         """Forecast draws for the month of as_of and the two after."""
         unit, world = self.unit, self.board.world
         assert world is not None
-        inputs = forecast_inputs(world, unit.conversion, unit.amount, unit.workdays)
-        draws = unit.forecast(inputs, panel_rows_now(world, unit.workdays))
         pairs = scored_pairs(world, unit.conversion, unit.amount)
+        inputs = forecast_inputs(world, unit.workdays, pairs)
+        draws = unit.forecast(inputs, panel_rows_now(world, unit.workdays))
         return Outlook(draws, targets_of(world.tables), pairs)
 
     @cached_property

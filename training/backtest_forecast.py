@@ -80,6 +80,7 @@ def backtest(
     targets: pd.DataFrame | None = None,
     settings: BacktestSettings | None = None,
     progress: Callable[[str], None] | None = None,
+    history: pd.DataFrame | None = None,
 ) -> Backtest:
     """The scored past.
 
@@ -93,6 +94,8 @@ def backtest(
         `rep_id, month, amount`: contribution as it became; months that end after `truth_until` are not scored.
     targets
         `rep_id, month, amount`, for miss probabilities.
+    history
+        The table of an earlier backtest, which the nested method may learn from beside the origins given.
 
     Raises RequestError without an origin that has a complete month after it.
     """
@@ -104,7 +107,8 @@ def backtest(
         months = _ended(inputs, truth_until)
         if not len(months):
             continue
-        so_far = _known_at(_joined(done), origin, inputs.zone)
+        past = done if history is None else [history, *done]
+        so_far = _known_at(_joined(past), origin, inputs.zone)
         done.append(_score_origin(snap, inputs, months, truth, targets, so_far, rng, settings))
         if progress is not None:
             progress(moments.iso(origin, inputs.zone))
@@ -208,7 +212,7 @@ def _score_origin(
     made[PRODUCT] = product.draw(np.random.default_rng(seed), inputs, rows, settings.n_draws, months)
     return pd.concat(
         [
-            _scored(inputs, draws, name, level, truth, targets, settings, rng)
+            score_draws(inputs, draws, name, level, truth, targets, settings, rng)
             for name, draws in made.items()
             for level in settings.levels
         ],
@@ -224,11 +228,11 @@ def _panel(snap: Snapshot, settings: BacktestSettings) -> PanelModel | None:
     return PanelModel.fit(snap.panel, snap.features, settings.panel)
 
 
-def _scored(
+def score_draws(
     inputs: ForecastInputs, draws: Draws, name: str, level: Level, truth: pd.DataFrame, targets: pd.DataFrame | None,
     settings: BacktestSettings, rng: np.random.Generator,
 ) -> pd.DataFrame:  # fmt: skip
-    """Scores of one method at one level, a row an id and month."""
+    """Scores of one method's draws at one level, a row an id and month, as in `Backtest.table`."""
     ids, samples = draws.summed(level)
     actual = _at_level(draws, _grid(draws, truth), level)
     goal = _at_level(draws, _grid(draws, targets, np.nan), level)

@@ -21,7 +21,7 @@ from models.conversion.predictor import train_pooled
 from models.forecasting.blend import FALLBACK, Choice
 from training.backtest_forecast import Backtest, BacktestSettings, Snapshot, backtest
 from training.datasets import Datasets, build_datasets
-from training.snapshot import forecast_inputs, panel_rows_now, targets_of
+from training.snapshot import forecast_inputs, panel_rows_now, scored_pairs, targets_of
 
 Floats = npt.NDArray[np.float64]
 
@@ -59,7 +59,8 @@ def quick_conversion(sets: Datasets, like: ConversionModel) -> ConversionModel:
 
 def snapshot_of(sets: Datasets, conversion: ConversionModel, amount: AmountModel) -> Snapshot:
     """All that a forecast may know at the datasets' moment."""
-    inputs = forecast_inputs(sets.world, conversion, amount, sets.workdays)
+    pairs = scored_pairs(sets.world, conversion, amount)
+    inputs = forecast_inputs(sets.world, sets.workdays, pairs)
     rows = panel_rows_now(sets.world, sets.workdays)
     return Snapshot(inputs, sets.panel, rows, sets.spec.panel_numeric)
 

@@ -12,15 +12,16 @@ import numpy.typing as npt
 import pandas as pd
 
 from features import moments
-from features.moments import DAY, NEVER
-from features.outcomes import CENTS, contributions, first_deals
+from features.moments import NEVER
+from features.outcomes import CENTS
 from features.pairs import build_pairs
-from features.panel import build_panel, is_sales
+from features.panel import build_panel
 from features.tables import Tables
 from features.workdays import Workdays, learn_workdays
 from features.world import World
 from models.conversion.amount import AmountModel
 from models.conversion.model import ConversionModel
+from models.forecasting.gather import gather_inputs
 from models.forecasting.inputs import ForecastInputs
 
 Floats = npt.NDArray[np.float64]
@@ -72,65 +73,14 @@ def scored_pairs(world: World, conversion: ConversionModel, amount: AmountModel)
     )
 
 
-def forecast_inputs(
-    world: World, conversion: ConversionModel, amount: AmountModel, workdays: Workdays
-) -> ForecastInputs:
-    """Inputs of a forecast at `world.as_of`; money in major units."""
-    tables, as_of = world.tables, world.as_of
-    exposure = ZonedWorkdays(workdays, tables.zone)
-    reps = tables.reps.loc[is_sales(tables.reps) & (tables.reps["hired_on"] < as_of).to_numpy()]
-    pairs = scored_pairs(world, conversion, amount)
-    start = pairs["as_of"].to_numpy(dtype=np.int64)
-    resolved = pairs["resolved_at"].to_numpy(dtype=np.int64)
-    age = exposure.between(start, np.minimum(resolved, as_of))
-    outcome = pairs["outcome"]
-    spells = pd.DataFrame(
-        {
-            "rep_id": pairs["rep_id"],
-            "age_start": 0.0,
-            "age_stop": age,
-            "event": outcome.map({"won": "won", "lost": "lost", "dead": "lost", "open": ""}),
-            "source": pairs["source"],
-            "p_win": pairs["p_win"],
-        }
+def forecast_inputs(world: World, workdays: Workdays, pairs: pd.DataFrame) -> ForecastInputs:
+    """Inputs of a forecast at `world.as_of`; `pairs` as `scored_pairs` gives them, money in major units."""
+    outcomes = pairs.rename(columns={"as_of": "assigned_at"})
+    exposure = ZonedWorkdays(workdays, world.tables.zone)
+    p_win, expected, log_sd = (
+        pairs[name].to_numpy(dtype=np.float64) for name in ("p_win", "expected_amount", "amount_log_sd")
     )
-    is_open = (outcome == "open").to_numpy()
-    columns = ["lead_id", "rep_id", "source", "p_win", "expected_amount", "amount_log_sd"]
-    open_leads = pairs.loc[is_open, columns].assign(age_days=age[is_open]).reset_index(drop=True)
-    arrivals = pairs[["rep_id", "source", "p_win", "expected_amount", "amount_log_sd"]].assign(assigned_at=start)
-    return ForecastInputs(
-        as_of=as_of,
-        exposure=exposure,
-        reps=reps[["rep_id", "hired_on", "left_on", "team_id"]].reset_index(drop=True),
-        contributions=contributions(tables, as_of)[["rep_id", "month", "amount"]],
-        open_leads=open_leads,
-        spells=spells,
-        arrivals=arrivals,
-        repeats=repeat_purchases(tables),
-        absences=absences_of(tables),
-        zone=tables.zone,
-    )
-
-
-def repeat_purchases(tables: Tables) -> pd.DataFrame:
-    """Won deals after a lead's first deal: rep_id, closed_at, amount (major units)."""
-    deals = tables.deals.loc[(tables.deals["status"] == "won").to_numpy()]
-    first = first_deals(tables)
-    closes = deals["lead_id"].map(first["closed_at"]).to_numpy(dtype=np.int64) if len(deals) else np.empty(0)
-    later = deals.loc[deals["closed_at"].to_numpy(dtype=np.int64) > closes]
-    return pd.DataFrame(
-        {
-            "rep_id": later["rep_id"].astype("str"),
-            "closed_at": later["closed_at"].astype("int64"),
-            "amount": later["amount"].astype("int64") / CENTS,
-        }
-    ).reset_index(drop=True)
-
-
-def absences_of(tables: Tables) -> pd.DataFrame:
-    """Planned days off with an exclusive end: rep_id, starts_on, ends_on."""
-    given = tables.absences[["rep_id", "starts_on", "ends_on"]]
-    return given.assign(ends_on=given["ends_on"].to_numpy(dtype=np.int64) + DAY)
+    return gather_inputs(world.tables, outcomes, world.as_of, exposure, p_win, expected, log_sd)
 
 
 def panel_rows_now(world: World, workdays: Workdays) -> pd.DataFrame:

@@ -3,7 +3,8 @@
 The oracle knows each open lead's true chance and pace and each rep's true powers. It does not know what has not
 happened: leads still to come, drift, the market's next months, who will leave. Three parts are drawn and summed:
 
-- open leads: outcome and time given that they are still open, each from its own true law;
+- open leads: outcome, time and amount given that they are still open and, where stages are kept, given the stages
+  entered so far and the amounts believed at them, each from its own true law;
 - leads still to come: Poisson arrivals at today's seats, shared by turns, each like one that reps of the same tenure
   band got in the year before, in this rep's hands;
 - repeat purchases of clients won so far.
@@ -28,10 +29,21 @@ from features.synthetic.frames import to_days
 from features.synthetic.leads import AMOUNT_SD
 from features.synthetic.oracle import pair_chance
 from features.synthetic.population import YEAR
-from features.synthetic.trail import REPEAT_DAYS, REPEAT_RATE, REPEAT_SD, REPEAT_SHARE
+from features.synthetic.trail import (
+    BELIEF_BIAS,
+    BELIEF_SD,
+    REACHED_WHEN_LOST,
+    REPEAT_DAYS,
+    REPEAT_RATE,
+    REPEAT_SD,
+    REPEAT_SHARE,
+    STAGE_SHARES,
+)
 from features.synthetic.world import World
 
 _POOL = 600
+_GRID: Final = 64  # equally likely paces of an open lead
+_STAGE_SLACK_DAYS: Final = 0.6
 _MARKET_KEEP: Final = 0.6
 
 
@@ -50,11 +62,17 @@ class OracleForecast:
 
 
 def oracle_forecast(
-    world: World, as_of: int, rng: np.random.Generator, n_months: int = 3, n_draws: int = 400
+    world: World,
+    as_of: int,
+    rng: np.random.Generator,
+    n_months: int = 3,
+    n_draws: int = 400,
+    sees_stages: bool = True,
 ) -> OracleForecast:
     """True forecast for the month of `as_of` and those after it, for the sales reps here at `as_of`.
 
-    What is closed before `as_of` in its month is in every draw.
+    What is closed before `as_of` in its month is in every draw. `sees_stages` False: for a desk that keeps no stages,
+    whose forecasters cannot know what they tell.
 
     Raises
     ------
@@ -67,7 +85,7 @@ def oracle_forecast(
         raise ValueError(f"as_of must lie within the world's {world.config.n_months} months of history")
     state = _State(world, now, n_months, n_draws, rng)
     total = np.broadcast_to(_closed(state), (n_draws, len(state.reps), n_months)).copy()
-    total += _open(state) + _to_come(state) + _repeats(state)
+    total += _open(state, sees_stages) + _to_come(state) + _repeats(state)
     months = moments.month_of(as_of, world.config.zone) + np.arange(n_months, dtype=np.int64)
     return OracleForecast(world.ids.reps[state.reps], months, total)
 
@@ -115,26 +133,109 @@ def _closed(state: _State) -> Floats:
     return out
 
 
-def _open(state: _State) -> Floats:
-    """Draws of what open leads bring."""
-    world, physics, rng = state.world, state.world.physics, state.rng
+def _open(state: _State, sees_stages: bool) -> Floats:
+    """Draws of what open leads bring: each lead's law on a grid of paces, won and lost, weighed by what was seen."""
+    world, physics = state.world, state.world.physics
     spells, taken = world.history.spells, world.history.taken
     row = np.flatnonzero((spells.assigned < state.now) & (spells.end >= state.now) & (taken >= state.now))
     spells = spells.take(row[state.row[spells.rep[row]] >= 0])
     source = physics.leads.source[spells.lead]
     worked = physics.calendar.worked(spells.contact, np.maximum(spells.contact, state.now))
-    logit = _logit_as_known(physics, spells, state.now)
-    reached = np.log(np.maximum(worked, 1e-9))
-    past_win = ndtr((reached - np.log(physics.win_days[source])) / PACE_SD)
-    past_loss = ndtr((reached - np.log(physics.loss_days[source])) / PACE_SD)
-    odds = np.exp(logit) * (1 - past_win) / np.maximum(1 - past_loss, 1e-12)
-    won = rng.random((state.n_draws, spells.n)) < odds / (1 + odds)
-    draw, which = np.nonzero(won)
-    level = past_win[which] + rng.random(len(which)) * (1 - past_win[which])
-    pace = np.exp(PACE_SD * ndtri(np.clip(level, 1e-12, 1 - 1e-12)))
-    day = _office_day(state, spells.rep[which], spells.contact[which], physics.win_days[source[which]] * pace)
-    amount = _amounts(physics, spells.lead[which], rng)
+    chance = 1 / (1 + np.exp(-_logit_as_known(physics, spells, state.now)))
+    won_days, won_share = _paces_left(physics.win_days[source], worked)
+    lost_days, lost_share = _paces_left(physics.loss_days[source], worked)
+    weight = np.hstack([(chance * won_share)[:, None] * np.ones(_GRID), ((1 - chance) * lost_share)[:, None]
+                        * np.ones(_GRID)])  # fmt: skip
+    stages = _stages_seen(state, spells) if sees_stages else None
+    if stages is not None:
+        weight = weight * _stage_likelihood(stages, worked, np.hstack([won_days, lost_days]))
+    draw, which, cell = _sample_won(weight, state)
+    days = won_days[which, cell]
+    day = _office_day(state, spells.rep[which], spells.contact[which], days)
+    amount = _open_amounts(physics, spells.lead, stages, which, state.rng)
     return state.sums(draw, state.row[spells.rep[which]], np.maximum(day, state.now), amount)
+
+
+def _paces_left(usual_days: Floats, worked: Floats) -> tuple[Floats, Floats]:
+    """Days from contact to the end on a grid of equally likely paces that lie ahead, (n, _GRID), and their share."""
+    past = ndtr((np.log(np.maximum(worked, 1e-9)) - np.log(usual_days)) / PACE_SD)
+    level = past[:, None] + (np.arange(_GRID) + 0.5)[None] / _GRID * (1 - past)[:, None]
+    return usual_days[:, None] * np.exp(PACE_SD * ndtri(np.clip(level, 1e-12, 1 - 1e-12))), 1 - past
+
+
+@dataclass(frozen=True)
+class _Seen:
+    """Stages entered before now by open spell: work done from contact to entry, NaN where not entered; amounts."""
+
+    worked: Floats
+    log_amount: Floats
+
+
+def _stages_seen(state: _State, spells: Spells) -> _Seen:
+    """(n, stages) each, the last entry where a spell has several."""
+    rows, calendar = state.world.trail.stages, state.world.physics.calendar
+    lead, at = np.asarray(rows["lead"], dtype=np.int64), np.asarray(rows["at"], dtype=np.float64)
+    place = np.full(state.world.physics.leads.n, -1)
+    place[spells.lead] = np.arange(spells.n)
+    mine = place[lead]
+    fits = (mine >= 0) & (at < state.now) & (at >= spells.contact[np.maximum(mine, 0)])
+    n_stages = len(STAGE_SHARES)
+    worked, amount = np.full((spells.n, n_stages), np.nan), np.full((spells.n, n_stages), np.nan)
+    to, stage = mine[fits], np.asarray(rows["stage"], dtype=np.int64)[fits]
+    worked[to, stage] = calendar.worked(spells.contact[to], at[fits])
+    amount[to, stage] = np.log(np.maximum(np.asarray(rows["amount"], dtype=np.float64)[fits], 1.0))
+    return _Seen(worked, amount)
+
+
+def _stage_likelihood(seen: _Seen, worked: Floats, days: Floats) -> Floats:
+    """Likelihood of the stages entered and not entered by now, of each lead and grid cell (won ones first)."""
+    out = np.ones(days.shape)
+    won = np.arange(days.shape[1]) < _GRID
+    before = 1.0
+    for stage, (share, reached) in enumerate(zip(STAGE_SHARES, REACHED_WHEN_LOST, strict=True)):
+        going = np.where(won, 1.0, reached / before)[None]
+        before = reached
+        middle, entered = share * days, seen.worked[:, stage, None]
+        # Entries are uniform over a fifth to either side, and moved within their day.
+        half = 0.2 * middle + _STAGE_SLACK_DAYS
+        density = going * (np.abs(entered - middle) <= half) / (2 * half)
+        still_ahead = np.clip((middle + half - worked[:, None]) / (2 * half), 0.0, 1.0)
+        waiting = 1 - going + going * still_ahead
+        # Nothing is learnt of a stage while the one before has not been entered.
+        reachable = np.isfinite(seen.worked[:, stage - 1, None]) if stage else np.ones((len(days), 1), dtype=bool)
+        out *= np.where(np.isfinite(entered), density, np.where(reachable, waiting, 1.0))
+    lost_track = ~(out.sum(axis=1) > 0)
+    out[lost_track] = 1.0
+    return out
+
+
+def _sample_won(weight: Floats, state: _State) -> tuple[Ints, Ints, Ints]:
+    """Draw, lead and grid cell of each lead won in each draw."""
+    n = len(weight)
+    if not n:
+        return (np.zeros(0, dtype=np.int64),) * 3
+    cumulative = np.cumsum(weight, axis=1)
+    cumulative /= cumulative[:, -1:]
+    flat = (cumulative + np.arange(n)[:, None]).ravel()
+    u = state.rng.random((state.n_draws, n)) + np.arange(n)
+    cell = np.searchsorted(flat, u.ravel(), side="right").reshape(u.shape) - np.arange(n) * weight.shape[1]
+    draw, which = np.nonzero(cell < _GRID)
+    return draw, which, np.clip(cell[draw, which], 0, _GRID - 1)
+
+
+def _open_amounts(physics: Physics, lead: Ints, seen: _Seen | None, which: Ints, rng: np.random.Generator) -> Floats:
+    """Drawn amounts of open leads won, given what was believed of them at their stages."""
+    middle = np.log(np.maximum(physics.leads.expected_amount[lead], 1e-9)) - AMOUNT_SD**2 / 2
+    precision = np.full(len(lead), AMOUNT_SD**-2)
+    pulled = middle * precision
+    for stage in range(0 if seen is None else seen.log_amount.shape[1]):
+        assert seen is not None
+        told = np.isfinite(seen.log_amount[:, stage])
+        sure = (BELIEF_SD / (stage + 1)) ** -2 * told
+        pulled = pulled + sure * np.where(told, seen.log_amount[:, stage] - BELIEF_BIAS, 0.0)
+        precision = precision + sure
+    noise = rng.normal(size=len(which))
+    return np.asarray(np.exp((pulled / precision)[which] + noise / np.sqrt(precision)[which]), dtype=np.float64)
 
 
 def _logit_as_known(physics: Physics, spells: Spells, now: float) -> Floats:

@@ -20,8 +20,10 @@ REPEAT_RATE: Final = 0.15  # repeat purchases a won lead, over the years after
 REPEAT_SHARE: Final = 0.6  # of the first amount, on average
 REPEAT_SD: Final = 0.4
 REPEAT_DAYS: Final = 150.0
-_STAGE_SHARES = (0.12, 0.45, 0.75)  # of the way from first contact to the end
-_REACHED_WHEN_LOST = (0.75, 0.40, 0.15)
+STAGE_SHARES: Final = (0.12, 0.45, 0.75)  # of the way from first contact to the end
+REACHED_WHEN_LOST: Final = (0.75, 0.40, 0.15)
+BELIEF_BIAS: Final = 0.05  # log of the amount believed at a stage over the true one, and its sd at the first stage
+BELIEF_SD: Final = 0.35
 _FEEDBACK_RATE = 0.3
 _MAX_REPEATS = 3
 
@@ -156,13 +158,15 @@ def _stages(
     going = np.ones(spells.n, dtype=bool)
     begun = np.interp(spells.contact, np.arange(len(calendar.running)), calendar.running)
     ended = np.interp(spells.end, np.arange(len(calendar.running)), calendar.running)
-    for stage, (share, reached) in enumerate(zip(_STAGE_SHARES, _REACHED_WHEN_LOST, strict=True)):
-        earlier = 1.0 if stage == 0 else _REACHED_WHEN_LOST[stage - 1]
+    for stage, (share, reached) in enumerate(zip(STAGE_SHARES, REACHED_WHEN_LOST, strict=True)):
+        earlier = 1.0 if stage == 0 else REACHED_WHEN_LOST[stage - 1]
         going &= (spells.outcome == 1) | (rng.random(spells.n) < reached / earlier)
         jitter = share * rng.uniform(0.8, 1.2, spells.n)
         at = np.interp(begun + jitter * (ended - begun), calendar.running, np.arange(len(calendar.running)))
         at = np.maximum(np.floor(at) + (9 + 9 * (at - np.floor(at))) / 24, spells.contact + 0.01 * (stage + 1))
-        believed = physics.leads.amount[spells.lead] * np.exp(rng.normal(0.05, 0.35 / (stage + 1), spells.n))
+        believed = physics.leads.amount[spells.lead] * np.exp(
+            rng.normal(BELIEF_BIAS, BELIEF_SD / (stage + 1), spells.n)
+        )
         left = np.exp(rng.normal(-0.1, 0.4, spells.n)) * physics.win_days[physics.leads.source[spells.lead]]
         row = np.flatnonzero(going & (at < np.minimum(spells.end, visible)))
         parts.append(

@@ -42,11 +42,11 @@ def cohort_of(inputs: ForecastInputs, at: Integers) -> Integers:
 
 
 def past_exposure(inputs: ForecastInputs, months: Integers) -> Floats:
-    """Effective working days each rep worked before as_of in each month: (n_reps, n_months)."""
+    """Effective working days each rep worked by month before as_of, as far as all is entered: (n_reps, n_months)."""
     starts = np.array([moments.month_start(int(m), inputs.zone) for m in months], dtype=np.int64)
     ends = np.array([moments.month_start(int(m) + 1, inputs.zone) for m in months], dtype=np.int64)
     low = np.maximum(starts[None], inputs.begins()[:, None])
-    stop = np.minimum(inputs.reps["left_on"].to_numpy(dtype=np.int64), inputs.as_of)
+    stop = np.minimum(inputs.reps["left_on"].to_numpy(dtype=np.int64), inputs.counted_until)
     high = np.minimum(ends[None], stop[:, None])
     return inputs.exposure.between(low, np.maximum(low, high))
 
@@ -64,7 +64,7 @@ def counts(inputs: ForecastInputs, reps: Integers, at: Integers, months: Integer
     if not len(at) or not len(months):
         return out
     column = moments.months_of(at, inputs.zone) - months[0]
-    inside = (reps >= 0) & (column >= 0) & (column < len(months)) & (at < inputs.as_of)
+    inside = (reps >= 0) & (column >= 0) & (column < len(months)) & (at < inputs.counted_until)
     np.add.at(out, (reps[inside], column[inside]), 1.0)
     return out
 

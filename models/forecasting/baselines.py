@@ -178,20 +178,21 @@ def stage_weights(inputs: ForecastInputs, months: Integers) -> Fan:
 
 def _past_win_share(inputs: ForecastInputs) -> dict[str, float]:
     """Share won among closed leads by stage, shrunk to the desk's, which stands under ""."""
-    spells = inputs.stretches()
+    spells = inputs.spells
     closed = spells.loc[spells["event"].isin(["won", "lost"])]
     won = (closed["event"] == "won").to_numpy(dtype=np.float64)
     desk = float((won.sum() + 1.0) / (len(won) + 10.0))
     out = {"": desk}
-    if "stage" in closed.columns:
-        for stage, group in closed.groupby("stage"):
+    if "stage" in inputs.landmarks.columns:
+        ended = inputs.landmarks.loc[inputs.landmarks["event"].isin(["won", "lost"])]
+        for stage, group in ended.groupby("stage"):
             wins = float((group["event"] == "won").sum())
             out[str(stage)] = (wins + 10.0 * desk) / (len(group) + 10.0)
     return out
 
 
 def _usual_days(inputs: ForecastInputs) -> float:
-    spells = inputs.stretches()
+    spells = inputs.spells
     won = spells.loc[spells["event"] == "won", "age_stop"].to_numpy(dtype=np.float64)
     return float(won.mean()) if len(won) else 20.0
 

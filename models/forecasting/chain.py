@@ -111,7 +111,7 @@ def _skill(inputs: ForecastInputs, hazards: HazardModel) -> tuple[Floats, Floats
     The win probability knows the rep already; this catches what it missed, as far as the spread between reps tells.
     """
     won, expected = np.zeros(len(inputs.reps)), np.zeros(len(inputs.reps))
-    spells = inputs.stretches()
+    spells = inputs.spells
     rep = inputs.rep_index(spells["rep_id"])
     mine = rep >= 0
     if mine.any():
@@ -146,12 +146,12 @@ def _open(
         leads = leads.assign(
             follow_up_log_ratio=leads["follow_up_log_ratio"].to_numpy(float) + _habit_shift(inputs)[rep]
         )
-    wins = win_in_slices(
-        hazards.phases(leads, skill[rep]),
-        hazards.plain.edges,
-        leads["age_days"].to_numpy(dtype=np.float64),
-        days[rep],
-    )
+    # What closed lately may not be entered yet: leads are at risk from the moment up to which closes are.
+    before, within = inputs.unseen_days()
+    slices = np.column_stack([np.full(len(rep), before), days[rep]])
+    slices[:, 1] += np.where(slices[:, 1] > 0, within, 0.0)
+    age = leads["age_days"].to_numpy(dtype=np.float64)
+    wins = win_in_slices(hazards.phases(leads, skill[rep]), hazards.plain.edges, age, slices)[:, 1:]
     sd = np.nan_to_num(leads["amount_log_sd"].to_numpy(dtype=np.float64))
     mean = _log_mean(np.nan_to_num(leads["expected_amount"].to_numpy(dtype=np.float64)), sd)
     span = np.concatenate(([0], np.cumsum(np.bincount(rep, minlength=len(inputs.reps))))).astype(np.int64)
@@ -170,6 +170,8 @@ def _coming(
     rates = arrivals.fit_rates(inputs, n, worked, season[past % 12], half_life_days)
     share = np.where(inputs.changed(), inputs.changes.lead_share, 1.0)
     leads = rates.mean[:, None] * days * season[np.asarray(months) % 12][None] * share[:, None]
+    # Leads that came and are not entered yet are still to come, as far as the forecast can see.
+    leads[:, 0] += np.where(days[:, 0] > 0, rates.mean * sum(inputs.unseen_days()), 0.0)
     leads[:, 0] += np.where(inputs.changed() & (days[:, 0] > 0), inputs.changes.extra_leads, 0.0)
     won, money, second = _mix(inputs, hazards, days, skill)
     wins = np.einsum("rg,rgh->rh", leads, won)
@@ -237,11 +239,8 @@ def _cohort_values(
 
 def _habit_effect(inputs: ForecastInputs, hazards: HazardSet) -> Floats:
     """Log of what each rep's present follow-up habit does to the winning of coming leads; 0 where unknown."""
-    if not hazards.given or "follow_up_log_ratio" not in hazards.given[0].states:
-        return np.zeros(len(inputs.reps))
-    near = hazards.given[0]
-    centre = near.centre[near.states.index("follow_up_log_ratio")]
-    return near.state_effect("follow_up_log_ratio") * np.nan_to_num(_habit(inputs, centre) - centre, nan=0.0)
+    effect, centre = hazards.habit_effect()
+    return effect * np.nan_to_num(_habit(inputs, centre) - centre, nan=0.0)
 
 
 def _recent(inputs: ForecastInputs) -> pd.DataFrame:

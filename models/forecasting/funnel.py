@@ -57,7 +57,7 @@ class FunnelForecaster:
         """A funnel learnt from everything in `inputs`; mode "mean" where fewer than `fewest_wins` were won."""
         settings = settings or FunnelSettings()
         inputs = inputs.canonical()
-        won = int((inputs.stretches()["event"] == "won").sum())
+        won = int((inputs.spells["event"] == "won").sum())
         if won < settings.fewest_wins or not len(inputs.arrivals):
             return cls("mean", None, np.ones(12), settings)
         months = arrivals.past_months(inputs, 60)
@@ -68,7 +68,7 @@ class FunnelForecaster:
             months,
         )
         season = arrivals.fit_season(n, arrivals.past_exposure(inputs, months), months)
-        return cls("funnel", fit_hazard_set(inputs.spells, settings.hazards), season, settings)
+        return cls("funnel", fit_hazard_set(inputs.spells, inputs.landmarks, settings.hazards), season, settings)
 
     def with_shock(self, sd: float) -> FunnelForecaster:
         """The same funnel with the company's shock as a backtest measured it (`estimate_shock_sd`)."""

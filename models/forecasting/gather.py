@@ -1,13 +1,17 @@
 """Forecast inputs from the tables: what `as_of` knows, cut into the frames that the funnel reads.
 
-A lead's life is cut every four weeks, and each stretch carries the state at its start: the rep's follow-ups a lead in
-the last four weeks against his own habit before, days of silence, the stage. So the hazards learn what such a state
-means for the weeks that follow, which is what a forecast from today's state asks.
+Landmarks lie every four weeks before `as_of`. At each, every lead that was open then has a state: the rep's follow-ups
+a lead in the last four weeks against his own habit before, days of silence, the stage and the days in it, the close
+that was expected. What became of it in the weeks after teaches what such a state means for the weeks that follow, which
+is what a forecast from today's state asks.
+
+References: van Houwelingen (2007), "Dynamic prediction by landmarking in event history analysis", Scand. J. Stat. 34.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 import numpy.typing as npt
@@ -18,16 +22,18 @@ from features.outcomes import CENTS, contributions
 from features.panel import is_sales
 from features.tables import Tables
 from models.forecasting.exposure import Exposure
+from models.forecasting.hazards import WINDOW_DAYS
 from models.forecasting.inputs import ForecastInputs, empty
 
 Floats = npt.NDArray[np.float64]
 Integers = npt.NDArray[np.int64]
 
-_STRETCH = 28 * moments.DAY
-_LAGS = 3
-_HISTORY = 30 * 28  # days of leads' lives that hazards learn from
+_LANDMARK_EVERY = 28 * moments.DAY
+_HISTORY = 24 * 28  # days of landmarks that hazards learn from
 _RECENT_WEEKS, _HABIT_WEEKS = 4, 13
 _FOLLOW_UPS_SHRUNK = 5.0  # follow-ups by which a ratio is drawn to 1
+_FEWEST_BELIEFS = 30
+_SETTLED, _DELAY_FROM, _DELAY_COUNTS = 45 * moments.DAY, 180 * moments.DAY, moments.DAY // 4
 _HABIT_SHRUNK = 10.0  # lead-weeks of the desk's habit that a rep's own is joined with
 
 
@@ -47,83 +53,158 @@ def gather_inputs(
     tables
         The whole tables; only `tables.known(as_of)` is read.
     outcomes
-        `features.outcomes.lead_outcomes(tables, as_of, ...)`.
+        `features.outcomes.lead_outcomes(tables, as_of, ...)` with a column `source`; leads handed over only after they
+        were closed are left out.
     p_win, expected_amount, amount_log_sd
         For each row of `outcomes`: chance of ever being won in the owner's hands, as judged at hand-over, expected
         amount if won (major units), and spread of its logarithm.
     """
     known = tables.known(as_of)
-    leads = _leads(known, outcomes, as_of, exposure, p_win, expected_amount, amount_log_sd)
+    seen_until = as_of - logging_delay(known, as_of)
+    leads = _leads(outcomes, seen_until, exposure, p_win, expected_amount, amount_log_sd)
     state = _States(known, leads, as_of, exposure)
     is_open = (leads["outcome"] == "open").to_numpy()
     columns = ["lead_id", "rep_id", "age_days", "source", "p_win", "expected_amount", "amount_log_sd"]
     open_leads = state.add(leads.loc[is_open, columns], np.flatnonzero(is_open), np.int64(as_of))
+    open_leads = believed_amounts(open_leads, leads, known)
     return ForecastInputs(
         as_of=as_of,
         exposure=exposure,
-        reps=_reps(known),
+        reps=_reps(known, as_of),
         contributions=contributions(known, as_of)[["rep_id", "month", "amount"]],
         open_leads=open_leads,
-        spells=_spells(leads, state, as_of, exposure),
+        spells=_spells(leads, seen_until),
+        landmarks=_landmarks(leads, state, seen_until, exposure),
         arrivals=leads[["rep_id", "assigned_at", "source", "p_win", "expected_amount", "amount_log_sd"]],
         repeats=_repeats(known),
         absences=_absences(known),
         zone=tables.zone,
+        seen_until=seen_until,
     )
 
 
-def _reps(known: Tables) -> pd.DataFrame:
-    reps = known.reps.loc[is_sales(known.reps), ["rep_id", "hired_on", "left_on", "team_id"]]
-    return reps.reset_index(drop=True)
+def logging_delay(known: Tables, as_of: int) -> int:
+    """Mean time from a close to its entry over the newest deals that are old enough to have been entered.
+
+    What is open in the tables may be closed already: leads count as open only until so long before as_of.
+    """
+    closed, entered = (known.deals[c].to_numpy(dtype=np.int64) for c in ("closed_at", "known_at"))
+    settled = (closed < as_of - _SETTLED) & (closed >= as_of - _SETTLED - _DELAY_FROM) & (entered >= closed)
+    delay = float(np.minimum(entered - closed, _SETTLED)[settled].mean()) if settled.any() else 0.0
+    return int(delay) if delay >= _DELAY_COUNTS else 0
+
+
+def _reps(known: Tables, as_of: int) -> pd.DataFrame:
+    here = is_sales(known.reps) & (known.reps["hired_on"] < as_of).to_numpy()
+    return known.reps.loc[here, ["rep_id", "hired_on", "left_on", "team_id"]].reset_index(drop=True)
 
 
 def _leads(
-    known: Tables, outcomes: pd.DataFrame, as_of: int, exposure: Exposure, p_win: Floats, expected_amount: Floats,
+    outcomes: pd.DataFrame, seen_until: int, exposure: Exposure, p_win: Floats, expected_amount: Floats,
     amount_log_sd: Floats | float,
 ) -> pd.DataFrame:  # fmt: skip
-    """Outcomes with source, probabilities, amounts and age in effective working days, sorted by lead_id."""
-    source = known.leads.set_index("lead_id")["source"].reindex(outcomes["lead_id"]).fillna("").to_numpy()
-    ended = np.minimum(outcomes["resolved_at"].to_numpy(dtype=np.int64), as_of)
+    """Outcomes with probabilities, amounts and age in effective working days, sorted by lead_id."""
+    ended = np.minimum(outcomes["resolved_at"].to_numpy(dtype=np.int64), seen_until)
     start = outcomes["assigned_at"].to_numpy(dtype=np.int64)
-    frame = outcomes[["lead_id", "rep_id", "assigned_at", "outcome"]].assign(
-        source=source,
+    frame = outcomes[["lead_id", "rep_id", "source", "assigned_at", "resolved_at", "outcome", "amount"]].assign(
         ended=np.maximum(ended, start),
         age_days=exposure.between(start, np.maximum(ended, start)),
         p_win=p_win,
         expected_amount=expected_amount,
         amount_log_sd=amount_log_sd,
     )
+    frame = frame.loc[start <= outcomes["resolved_at"].to_numpy(dtype=np.int64)]
     return frame.sort_values("lead_id", kind="stable").reset_index(drop=True)
 
 
-def _spells(leads: pd.DataFrame, state: _States, as_of: int, exposure: Exposure) -> pd.DataFrame:
-    """Stretches of four weeks of each lead's life, cut backwards from as_of, with the state at each start."""
+_EVENTS = {"won": "won", "lost": "lost", "dead": "lost", "open": ""}
+
+
+def _spells(leads: pd.DataFrame, seen_until: int) -> pd.DataFrame:
+    """Each lead's life from hand-over to its end or `seen_until`, one row a lead."""
+    fate = leads["outcome"].map(_EVENTS).to_numpy(dtype=object)
+    return pd.DataFrame(
+        {
+            "rep_id": leads["rep_id"],
+            "age_start": 0.0,
+            "age_stop": leads["age_days"],
+            "event": np.where(leads["resolved_at"].to_numpy(dtype=np.int64) <= seen_until, fate, ""),
+            "source": leads["source"],
+            "p_win": leads["p_win"],
+        }
+    )
+
+
+def _landmarks(leads: pd.DataFrame, state: _States, as_of: int, exposure: Exposure) -> pd.DataFrame:
+    """Leads open at each landmark with their state there, and their fate in each window of days after it.
+
+    What closed after `as_of` (the moment up to which closes are entered) counts as open.
+    """
     start = leads["assigned_at"].to_numpy(dtype=np.int64)
     ended = leads["ended"].to_numpy(dtype=np.int64)
-    oldest = as_of - _HISTORY * moments.DAY
-    first = np.maximum(start, oldest)
-    # Cuts lie at as_of - k * stretch; a lead's stretches are those that its life touches.
-    low = -((as_of - first) // -_STRETCH) - 1
-    high = (as_of - ended) // _STRETCH
-    n = np.where(ended > oldest, np.maximum(low - high + 1, 1), 0)
+    newest = np.maximum((as_of - ended) // _LANDMARK_EVERY + 1, 1)
+    oldest = np.minimum(-((start - as_of) // _LANDMARK_EVERY) - 1, _HISTORY * moments.DAY // _LANDMARK_EVERY)
+    n = np.maximum(oldest - newest + 1, 0)
     row = np.repeat(np.arange(len(leads)), n)
-    place = np.arange(int(n.sum())) - np.repeat(np.cumsum(n) - n, n)
-    upper = as_of - (low[row] - place) * _STRETCH  # end of the stretch
-    begin = np.maximum(upper - _STRETCH, first[row])
-    stop = np.minimum(upper, ended[row])
-    age_start, age_stop = (exposure.between(start[row], at) for at in (begin, np.maximum(stop, begin)))
-    last = place == np.repeat(n - 1, n)
-    outcome = leads["outcome"].to_numpy(dtype=object)[row]
-    event = np.where(last & (outcome == "won"), "won", np.where(last & np.isin(outcome, ["lost", "dead"]), "lost", ""))
-    frame = leads[["rep_id", "source", "p_win"]].iloc[row].reset_index(drop=True)
-    frame = frame.assign(age_start=age_start, age_stop=age_stop, event=event)
-    # What a state says about later weeks: each stretch once more with the state of one and of two stretches before.
+    back = newest[row] + np.arange(int(n.sum())) - np.repeat(np.cumsum(n) - n, n)
+    at = as_of - back * _LANDMARK_EVERY
+    frame = state.add(leads[["rep_id", "source", "p_win"]].iloc[row].reset_index(drop=True), row, at)
+    resolved = leads["resolved_at"].to_numpy(dtype=np.int64)
+    fate = np.where(resolved <= as_of, leads["outcome"].map(_EVENTS), "")[row]
     blocks = []
-    for lag in range(_LAGS):
-        at = begin - lag * _STRETCH
-        alive = np.flatnonzero((at >= start[row]) | (lag == 0))
-        blocks.append(state.add(frame.iloc[alive], row[alive], at[alive]).assign(lag=np.int64(lag)))
+    for window, (low, high) in enumerate(pairwise(WINDOW_DAYS)):
+        begin, end = at + low * moments.DAY, at + high * moments.DAY
+        there = np.flatnonzero(begin < ended[row])
+        stop = np.minimum(end, ended[row])[there]
+        born = start[row][there]
+        blocks.append(
+            frame.iloc[there].assign(
+                window=np.int64(window),
+                age_start=exposure.between(born, begin[there]),
+                age_stop=exposure.between(born, stop),
+                event=np.where(ended[row][there] <= end[there], fate[there], ""),
+            )
+        )
     return pd.concat(blocks, ignore_index=True)
+
+
+def believed_amounts(open_leads: pd.DataFrame, leads: pd.DataFrame, known: Tables) -> pd.DataFrame:
+    """Open leads with amounts that heed what the desk believed at the newest stage, as far as past wins bear it out.
+
+    On leads won so far, the log of the amount over the model's is regressed on the log of the belief over the model's;
+    nothing changes below `_FEWEST_BELIEFS` such leads.
+    """
+    now_told = _beliefs(known.stages)
+    # A stage that is entered at the close tells the amount itself: only what was believed a day before may teach.
+    close = pd.Series(leads["ended"].to_numpy(dtype=np.int64), index=leads["lead_id"])
+    before = close.reindex(known.stages["lead_id"]).fillna(moments.ALWAYS).to_numpy(dtype=np.int64) - moments.DAY
+    belief = _beliefs(known.stages.loc[known.stages["entered_at"].to_numpy(dtype=np.int64) < before])
+    won = leads.loc[(leads["outcome"] == "won").to_numpy() & (leads["amount"].to_numpy(dtype=np.float64) > 0)]
+    model, told = won["expected_amount"].to_numpy(float), belief.reindex(won["lead_id"]).to_numpy(float)
+    fine = np.isfinite(told) & (model > 0)
+    if int(fine.sum()) < _FEWEST_BELIEFS:
+        return open_leads
+    x = np.log(told[fine] / model[fine])
+    y = np.log(won["amount"].to_numpy(dtype=np.float64)[fine] / model[fine])
+    slope = float(np.cov(x, y)[0, 1] / max(float(x.var(ddof=1)), 1e-9))
+    rest = y - y.mean() - slope * (x - x.mean())
+    sd = float(np.sqrt(max(float(rest @ rest) / max(len(rest) - 2, 1), 1e-6)))
+    base = open_leads["expected_amount"].to_numpy(dtype=np.float64)
+    now = now_told.reindex(open_leads["lead_id"]).to_numpy(dtype=np.float64)
+    use = np.isfinite(now) & (base > 0)
+    ratio = np.clip(np.log(np.where(use, now, 1.0) / np.where(use, base, 1.0)), x.min(), x.max())
+    moved = base * np.exp(y.mean() + slope * (ratio - x.mean()) + sd**2 / 2.0)
+    return open_leads.assign(
+        expected_amount=np.where(use, moved, base),
+        amount_log_sd=np.where(use, sd, open_leads["amount_log_sd"].to_numpy(dtype=np.float64)),
+    )
+
+
+def _beliefs(stages: pd.DataFrame) -> pd.Series:
+    """The newest amount above 0 that was expected of each lead (major units), by lead_id."""
+    told = stages.loc[(stages["expected_amount"] > 0).to_numpy()]
+    told = told.sort_values(["entered_at", "known_at", "stage"], kind="stable").drop_duplicates("lead_id", keep="last")
+    return pd.Series(told["expected_amount"].to_numpy(dtype=np.float64), index=told["lead_id"].to_numpy(dtype=object))
 
 
 @dataclass(frozen=True)
@@ -145,7 +226,8 @@ class _States:
         self.week = _by_week(known, leads, as_of)
         ids = pd.Index(leads["lead_id"])
         self.activity = _Last(ids, known.activities["lead_id"], known.activities["known_at"])
-        self.stages = known.stages.sort_values(["known_at", "entered_at"], kind="stable").reset_index(drop=True)
+        order = ["known_at", "entered_at", "stage"]
+        self.stages = known.stages.sort_values(order, kind="stable").reset_index(drop=True)
         self.staged = _Last(ids, self.stages["lead_id"], self.stages["known_at"])
 
     def add(self, frame: pd.DataFrame, lead: Integers, at: Integers | np.int64) -> pd.DataFrame:
@@ -157,9 +239,24 @@ class _States:
             out = out.assign(follow_up_log_ratio=self._ratio(lead, when))
         if len(self.stages):
             at_row = self.staged.row_before(lead, when)
+            row = np.maximum(at_row, 0)
             names = self.stages["stage"].to_numpy(dtype=object)
-            out = out.assign(stage=np.where(at_row >= 0, names[np.maximum(at_row, 0)], "").astype(str))
+            entered = self.stages["entered_at"].to_numpy(dtype=np.int64)[row]
+            since = np.where(at_row >= 0, np.maximum(entered, self.assigned[lead]), self.assigned[lead])
+            out = out.assign(
+                stage=np.where(at_row >= 0, names[row], "").astype(str),
+                stage_log_days=np.log1p(self.exposure.between(np.minimum(since, when), when)),
+            )
+            if (self.stages["expected_close_on"].to_numpy(dtype=np.int64) != moments.NEVER).any():
+                out = out.assign(close_log_days=self._until_close(at_row, row, when))
         return out.reset_index(drop=True)
+
+    def _until_close(self, at_row: Integers, row: Integers, when: Integers) -> Floats:
+        """Log of effective days to the close expected at the stage, 0 where it is past, NaN where none was told."""
+        close = self.stages["expected_close_on"].to_numpy(dtype=np.int64)[row]
+        told = (at_row >= 0) & (close != moments.NEVER)
+        days = self.exposure.between(when, np.where(told, np.maximum(close, when), when))
+        return np.where(told, np.log1p(days), np.nan)
 
     def _ratio(self, lead: Integers, when: Integers) -> Floats:
         """Log of follow-ups a lead in four weeks over the rep's own habit before, drawn to 0."""

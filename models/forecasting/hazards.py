@@ -21,13 +21,16 @@ Floats = npt.NDArray[np.float64]
 Integers = npt.NDArray[np.int64]
 
 BAND_EDGES = (0.0, 2.0, 5.0, 10.0, 20.0, 40.0, 80.0, 160.0)
-STRETCH_DAYS = 20.0  # effective days of the four weeks that one state speaks for
-STATES = ("follow_up_log_ratio", "silent_log_days")
+WINDOW_DAYS = (0, 7, 14, 28, 56, 84)  # calendar days after a landmark, each window with its own regression
+_EFFECTIVE = 5.0 / 7.0  # working days a calendar day
+STATES = ("follow_up_log_ratio", "silent_log_days", "stage_log_days", "close_log_days")
 _SHORTEST = 0.05  # a lead closed at the moment of hand-over was still at risk for some minutes
 _SOURCES_KEPT = 12
 _P_BINS = 16
 _STATE_BINS = 7
 _MOST_LOG_ODDS = 6.0
+_FEWEST_WINS = 20  # in a window of days after landmarks
+_PACE = "stage_log_days"
 
 
 @dataclass(frozen=True)
@@ -41,6 +44,7 @@ class HazardSettings:
     odds: float = 20.0
     odds_by_age: float = 20.0
     state: float = 20.0
+    stage_pace: float = 10.0
     n_newton: int = 30
 
 
@@ -266,8 +270,7 @@ def _cells(spells: pd.DataFrame, shell: HazardModel) -> _Cells:
         bins, mean = _binned(states[:, i], _STATE_BINS)
         keys.append(bins)
         means.append(mean)
-    alike, inverse = np.unique(np.column_stack(keys), axis=0, return_inverse=True)
-    inverse = inverse.ravel()
+    alike, inverse = _alike(keys)
     rows = _sum_bands(start, stop, event, inverse, len(alike), shell.edges)
     band, group = np.nonzero(rows[0] > 0)
     chosen = alike[group]
@@ -277,6 +280,16 @@ def _cells(spells: pd.DataFrame, shell: HazardModel) -> _Cells:
         np.column_stack(state_means) if state_means else np.zeros((len(group), 0)),
         rows[0][band, group], rows[1][band, group], rows[2][band, group],
     )  # fmt: skip
+
+
+def _alike(keys: Sequence[Integers]) -> tuple[Integers, Integers]:
+    """Distinct rows of keys (each from -1 up) laid side by side, and the place of each row among them."""
+    sizes = [int(key.max(initial=-1)) + 2 for key in keys]
+    code = np.zeros(len(keys[0]), dtype=np.int64)
+    for key, size in zip(keys, sizes, strict=True):
+        code = code * size + key + 1
+    _, first, inverse = np.unique(code, return_index=True, return_inverse=True)
+    return np.column_stack(keys)[first], inverse.ravel().astype(np.int64)
 
 
 def _sum_bands(
@@ -297,7 +310,7 @@ def _sum_bands(
 def _design(
     model: HazardModel, band: Integers, source: Integers, stage: Integers, odds: Floats, states: Floats
 ) -> Floats:
-    """Columns: 1, bands, sources, bands x sources, stages, odds, odds x age, states."""
+    """Columns: 1, bands, sources, bands x sources, stages, stages x days in them, odds, odds x age, states."""
     n, n_bands, n_sources = len(band), len(model.edges), len(model.sources)
     X = np.zeros((n, _width(model)))
     rows = np.arange(n)
@@ -312,6 +325,9 @@ def _design(
     staged = stage >= 0
     X[rows[staged], at + stage[staged]] = 1.0
     at += len(model.stages)
+    if _PACE in model.states:
+        X[rows[staged], at + stage[staged]] = states[staged, model.states.index(_PACE)]
+        at += len(model.stages)
     X[:, at] = odds
     X[:, at + 1] = odds * (band - (n_bands - 1) / 2.0) / n_bands
     X[:, at + 2 :] = states
@@ -320,7 +336,11 @@ def _design(
 
 def _width(model: HazardModel) -> int:
     n_bands, n_sources = len(model.edges), len(model.sources)
-    return 1 + n_bands + n_sources + n_bands * n_sources + len(model.stages) + 2 + len(model.states)
+    return 1 + n_bands + n_sources + n_bands * n_sources + _n_stage_columns(model) + 2 + len(model.states)
+
+
+def _n_stage_columns(model: HazardModel) -> int:
+    return len(model.stages) * (2 if _PACE in model.states else 1)
 
 
 def _priors(model: HazardModel, settings: HazardSettings, odds_slope: float) -> tuple[Floats, Floats]:
@@ -333,6 +353,7 @@ def _priors(model: HazardModel, settings: HazardSettings, odds_slope: float) -> 
             np.full(n_sources, settings.source),
             np.full(n_bands * n_sources, settings.band_by_source),
             np.full(len(model.stages), settings.stage),
+            np.full(_n_stage_columns(model) - len(model.stages), settings.stage_pace),
             [settings.odds, settings.odds_by_age],
             np.full(len(model.states), settings.state),
         )
@@ -382,10 +403,10 @@ def _penalised(X: Floats, events: Floats, days: Floats, beta: Floats, centre: Fl
 
 @dataclass(frozen=True)
 class HazardSet:
-    """Hazards of leads whatever their state, and given the state as it was k stretches of four weeks before.
+    """Hazards of leads whatever their state, and given the state at a landmark for each window of days after it.
 
-    A state says much about the next weeks and less about later ones, so each stretch ahead has its own regression on
-    the state of now; what lies beyond them follows the age alone.
+    A state says much about the next days and less about later ones, so each window has its own regression on the state
+    of now; what lies beyond the last follows the age alone.
     """
 
     plain: HazardModel
@@ -394,12 +415,22 @@ class HazardSet:
     def phases(self, leads: pd.DataFrame, skill: Floats) -> list[Phase]:
         """Rates of open leads from now on; `skill` (n_leads,) multiplies winning."""
         models = [*self.given, self.plain]
-        ends = [STRETCH_DAYS * (k + 1) for k in range(len(self.given))] + [float("inf")]
+        ends = [_EFFECTIVE * day for day in WINDOW_DAYS[1 : len(self.given) + 1]] + [float("inf")]
         found = []
         for until, model in zip(ends, models, strict=True):
             win, loss = model.rates(leads)
             found.append(Phase(until, win * skill[:, None], loss))
         return found
+
+    def habit_effect(self) -> tuple[float, float]:
+        """Change of the log rate of winning per unit of `follow_up_log_ratio` over the windows, and its usual value."""
+        name = "follow_up_log_ratio"
+        fitted = [model for model in self.given if name in model.states]
+        weights = np.array([model.n_won for model in fitted], dtype=np.float64)
+        if not weights.sum():
+            return 0.0, 0.0
+        effect = weights @ np.array([model.state_effect(name) for model in fitted]) / weights.sum()
+        return float(effect), fitted[0].centre[fitted[0].states.index(name)]
 
     def to_parts(self) -> dict[str, object]:
         """JSON-able parameters, floats exact."""
@@ -413,12 +444,22 @@ class HazardSet:
         return cls(plain, tuple(HazardModel.from_parts(one) for one in given))
 
 
-def fit_hazard_set(spells: pd.DataFrame, settings: HazardSettings | None = None) -> HazardSet:
-    """Hazards with and without states; spells may bring `lag`, the stretches between a row's state and its start."""
-    now = spells if "lag" not in spells.columns else spells.loc[spells["lag"] == 0]
-    plain = fit_hazards(now, settings=settings, with_states=False)
-    if not {"stage", *STATES} & set(spells.columns):
+def fit_hazard_set(
+    spells: pd.DataFrame, landmarks: pd.DataFrame | None = None, settings: HazardSettings | None = None
+) -> HazardSet:
+    """Hazards of whole lives, and given the state where landmarks bring any.
+
+    Parameters
+    ----------
+    landmarks
+        A row a lead open at a landmark and window of `WINDOW_DAYS` that it lived into: the columns of spells for its
+        days in that window, `window`, and `stage` and states as they stood at the landmark.
+    """
+    plain = fit_hazards(spells, settings=settings, with_states=False)
+    if landmarks is None or not len(landmarks) or not {"stage", *STATES} & set(landmarks.columns):
         return HazardSet(plain)
-    lags = [0] if "lag" not in spells.columns else sorted(spells["lag"].unique())
-    parts = [now if lag == 0 else spells.loc[spells["lag"] == lag] for lag in lags]
-    return HazardSet(plain, tuple(fit_hazards(part, settings=settings) for part in parts if len(part)))
+    window = landmarks["window"].to_numpy(dtype=np.int64)
+    parts = [landmarks.loc[window == k] for k in range(len(WINDOW_DAYS) - 1)]
+    enough = [int((part["event"] == "won").sum()) >= _FEWEST_WINS for part in parts]
+    n_usable = enough.index(False) if False in enough else len(parts)
+    return HazardSet(plain, tuple(fit_hazards(part, settings=settings) for part in parts[:n_usable]))

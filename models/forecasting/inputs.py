@@ -21,6 +21,7 @@ COLUMNS: Mapping[str, tuple[str, ...]] = {
     "contributions": ("rep_id", "month", "amount"),
     "open_leads": ("lead_id", "rep_id", "age_days", "source", "p_win", "expected_amount", "amount_log_sd"),
     "spells": ("rep_id", "age_start", "age_stop", "event", "source", "p_win"),
+    "landmarks": ("rep_id", "window", "age_start", "age_stop", "event", "source", "p_win"),
     "arrivals": ("rep_id", "assigned_at", "source", "p_win", "expected_amount", "amount_log_sd"),
     "repeats": ("rep_id", "closed_at", "amount"),
     "absences": ("rep_id", "starts_on", "ends_on"),
@@ -30,6 +31,7 @@ _ORDER: Mapping[str, tuple[str, ...]] = {
     "contributions": ("rep_id", "month"),
     "open_leads": ("rep_id", "lead_id"),
     "spells": ("rep_id", "age_start", "age_stop", "event", "source", "p_win"),
+    "landmarks": ("rep_id", "window", "age_start", "age_stop", "event", "source", "p_win"),
     "arrivals": ("rep_id", "assigned_at", "source", "p_win", "expected_amount"),
     "repeats": ("rep_id", "closed_at", "amount"),
     "absences": ("rep_id", "starts_on", "ends_on"),
@@ -68,11 +70,13 @@ class ForecastInputs:
         `rep_id, month, amount`: what was closed, the month of as_of included as far as it went.
     open_leads
         `lead_id, rep_id, age_days` (effective working days since hand-over), `source, p_win` (ever won, as judged at
-        hand-over), `expected_amount` if won, `amount_log_sd`; optional `stage`, `follow_up_log_ratio` (log of recent
+        hand-over), `expected_amount` if won, `amount_log_sd`; optional states: `stage`, `stage_log_days` (log1p of
+        effective days in it), `close_log_days` (to the close expected at it), `follow_up_log_ratio` (log of recent
         follow-ups over the rep's own habit), `silent_log_days` (log1p of effective days without activity).
     spells
-        History at risk, see `hazards.fit_hazards`; the same optional columns. Optional `lag`: rows of lag k repeat a
-        stretch with the state of k stretches before its start.
+        Leads' whole lives at risk, see `hazards.fit_hazards`.
+    landmarks
+        What became of leads open at past landmarks given their states there, see `hazards.fit_hazard_set`.
     arrivals
         Leads handed over or brought by the rep: `rep_id, assigned_at, source, p_win, expected_amount,
         amount_log_sd`; optional `follow_up_log_ratio` is ignored here: coming leads meet today's habit.
@@ -82,6 +86,8 @@ class ForecastInputs:
         Planned days off, `rep_id, starts_on, ends_on` (moments; the end is exclusive).
     first_moment
         Where the data begin; nobody is thought to have been without leads before.
+    seen_until
+        Moment up to which closes are known to be entered, None for as_of: ages and lives at risk count up to it.
     """
 
     as_of: int
@@ -93,8 +99,10 @@ class ForecastInputs:
     arrivals: pd.DataFrame
     repeats: pd.DataFrame
     absences: pd.DataFrame = field(default_factory=lambda: empty("absences"))
+    landmarks: pd.DataFrame = field(default_factory=lambda: empty("landmarks"))
     zone: str = "UTC"
     first_moment: int = moments.ALWAYS
+    seen_until: int | None = None
     changes: Changes = field(default_factory=Changes)
     # Which frames were put in order already, so that a chain of calls sorts once.
     _ordered: tuple[int, ...] = field(default=(), repr=False, compare=False)
@@ -120,6 +128,7 @@ class ForecastInputs:
             contributions=_ordered("contributions", self.contributions),
             open_leads=_ordered("open_leads", self.open_leads),
             spells=_ordered("spells", self.spells),
+            landmarks=_ordered("landmarks", self.landmarks),
             arrivals=_ordered("arrivals", self.arrivals),
             repeats=_ordered("repeats", self.repeats),
             absences=_ordered("absences", self.absences),
@@ -139,10 +148,6 @@ class ForecastInputs:
             return np.ones(len(self.reps), dtype=np.bool_)
         return np.asarray(self.reps["rep_id"].isin(self.changes.rep_ids).to_numpy(), dtype=np.bool_)
 
-    def stretches(self) -> pd.DataFrame:
-        """The spells, each stretch once: only rows whose state is of their own start (`lag` 0)."""
-        return self.spells if "lag" not in self.spells.columns else self.spells.loc[self.spells["lag"] == 0]
-
     def rep_index(self, rep_ids: pd.Series) -> Integers:
         """Row in `reps` of each id, -1 for one not there."""
         return np.asarray(pd.Index(self.reps["rep_id"]).get_indexer(pd.Index(rep_ids)), dtype=np.int64)
@@ -159,6 +164,20 @@ class ForecastInputs:
         if len(self.contributions):
             found.append(moments.month_start(int(self.contributions["month"].min()), self.zone))
         return min([*found, self.as_of])
+
+    @property
+    def counted_until(self) -> int:
+        """`seen_until`, as_of where nothing is entered late."""
+        return self.as_of if self.seen_until is None else min(self.seen_until, self.as_of)
+
+    def unseen_days(self) -> tuple[float, float]:
+        """Effective days from `seen_until` to as_of: before as_of's month, and in it."""
+        if self.counted_until == self.as_of:
+            return 0.0, 0.0
+        start = moments.month_start(moments.month_of(self.as_of, self.zone), self.zone)
+        edge = max(start, self.counted_until)
+        days = self.exposure.between(np.array([self.counted_until, edge]), np.array([edge, self.as_of]))
+        return float(days[0]), float(days[1])
 
     def exposure_of_reps(self, months: Integers) -> Floats:
         """Effective working days that each rep still has in each month after as_of: (n_reps, n_months).
@@ -186,7 +205,7 @@ def empty(name: str) -> pd.DataFrame:
 
 
 def _is_time(column: str) -> bool:
-    return column.endswith(("_at", "_on")) or column == "month"
+    return column.endswith(("_at", "_on")) or column in ("month", "window")
 
 
 def _ordered(name: str, frame: pd.DataFrame) -> pd.DataFrame:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import pairwise
 
 import numpy as np
 import pandas as pd
@@ -13,7 +14,8 @@ from features.outcomes import lead_outcomes
 from features.synthetic import WorldConfig, generate
 from features.workdays import Workdays
 from models.forecasting.funnel import FunnelForecaster
-from models.forecasting.gather import gather_inputs
+from models.forecasting.gather import gather_inputs, logging_delay
+from models.forecasting.hazards import WINDOW_DAYS
 from models.forecasting.reasons import forecast_reasons
 from models.warning_rules import find_warnings
 from models.warning_signals import gather_signals, outlooks_of
@@ -30,7 +32,7 @@ def tables():
 
 
 def gathered(tables, as_of):
-    outcomes = lead_outcomes(tables, as_of, 180)
+    outcomes = lead_outcomes(tables, as_of, 180).assign(source="web")
     p = 0.05 + 0.2 * (outcomes["lead_id"].map(hash_share).to_numpy())
     return gather_inputs(tables, outcomes, as_of, Calendar(), p, np.full(len(p), 5_000.0), 0.5)
 
@@ -44,7 +46,7 @@ def test_later_rows_hidden_or_absent_give_the_same_inputs_and_draws(tables):
     cut = replace(tables, frames={k: f.loc[f["known_at"] < as_of] for k, f in tables.frames.items()})
     assert len(cut.deals) < len(tables.deals)
     a, b = (gathered(t, as_of).canonical() for t in (tables, cut))
-    for name in ("reps", "contributions", "open_leads", "spells", "arrivals", "repeats"):
+    for name in ("reps", "contributions", "open_leads", "spells", "landmarks", "arrivals", "repeats"):
         pd.testing.assert_frame_equal(getattr(a, name), getattr(b, name))
     draws = [FunnelForecaster.fit(i).draw(np.random.default_rng(0), i, n_draws=40).samples for i in (a, b)]
     assert np.array_equal(*draws)
@@ -65,7 +67,7 @@ def test_spells_hold_each_lead_s_whole_life_once_and_each_close_once(tables):
     as_of = tables.newest() - 30 * moments.DAY
     outcomes = lead_outcomes(tables, as_of, 180)
     inputs = gathered(tables, as_of)
-    spells = inputs.stretches()
+    spells = inputs.spells
     assert (spells["event"] == "won").sum() == (outcomes["outcome"] == "won").sum()
     assert (spells["event"] == "lost").sum() == outcomes["outcome"].isin(["lost", "dead"]).sum()
     stop = np.minimum(outcomes["resolved_at"].to_numpy(), as_of)
@@ -73,7 +75,54 @@ def test_spells_hold_each_lead_s_whole_life_once_and_each_close_once(tables):
     life = Calendar().between(start, np.maximum(start, stop)).sum()
     assert (spells["age_stop"] - spells["age_start"]).sum() == pytest.approx(life)
     assert len(inputs.open_leads) == (outcomes["outcome"] == "open").sum()
-    assert set(inputs.spells["lag"]) == {0, 1, 2}
+
+
+def test_landmarks_hold_the_days_after_them_once_and_no_close_twice_a_landmark(tables):
+    """Days of a window add up to the days lived in it; wins after a landmark are each told once."""
+    as_of = tables.newest() - 30 * moments.DAY
+    outcomes = lead_outcomes(tables, as_of, 180)
+    marks = gathered(tables, as_of).landmarks
+    start, end = outcomes["assigned_at"].to_numpy(), np.minimum(outcomes["resolved_at"].to_numpy(), as_of)
+    days, wins = np.zeros(len(WINDOW_DAYS) - 1), np.zeros(len(WINDOW_DAYS) - 1)
+    for back in range(1, 25):
+        at = as_of - back * 28 * moments.DAY
+        alive = (start < at) & (end > at)
+        for k, (low, high) in enumerate(pairwise(WINDOW_DAYS)):
+            begin, stop = at + low * moments.DAY, np.minimum(end, at + high * moments.DAY)
+            inside = alive & (begin < end)
+            days[k] += Calendar().between(begin + np.zeros(inside.sum(), dtype=np.int64), stop[inside]).sum()
+            won = (outcomes["outcome"] == "won").to_numpy() & inside & (end <= at + high * moments.DAY)
+            wins[k] += won.sum()
+    found = marks.assign(days=marks["age_stop"] - marks["age_start"], won=marks["event"] == "won").groupby("window")
+    np.testing.assert_allclose(found["days"].sum(), days, rtol=1e-9)
+    assert found["won"].sum().tolist() == wins.tolist()
+    assert wins.sum() > 50
+
+
+def test_late_logging_is_measured_and_open_leads_count_only_up_to_it(tables):
+    """Deals entered four days late: lives end four days before as_of, and the forecast does not sink for it."""
+    as_of = tables.newest() - 30 * moments.DAY
+    late = tables.with_frames(deals=tables.deals.assign(known_at=tables.deals["closed_at"] + 4 * moments.DAY))
+    known = late.known(as_of)
+    assert logging_delay(tables.known(as_of), as_of) == 0
+    assert logging_delay(known, as_of) == 4 * moments.DAY
+    inputs, prompt = gathered(late, as_of), gathered(tables, as_of)
+    assert inputs.seen_until == as_of - 4 * moments.DAY
+    assert len(inputs.open_leads) > len(prompt.open_leads)
+    a, b = (FunnelForecaster.fit(i).chain(i).expected()[:, 1].sum() for i in (inputs, prompt))
+    assert a == pytest.approx(b, rel=0.1)
+
+
+def test_beliefs_that_told_past_amounts_move_open_leads_and_noise_does_not(tables):
+    as_of = tables.newest() - 30 * moments.DAY
+    honest = gathered(tables, as_of).open_leads
+    assert honest["amount_log_sd"].nunique() == 2  # told and not told
+    stages = tables.stages
+    noise = np.random.default_rng(0).permutation(stages["expected_amount"].to_numpy())
+    mixed = gathered(tables.with_frames(stages=stages.assign(expected_amount=noise)), as_of).open_leads
+    told = honest["amount_log_sd"] < honest["amount_log_sd"].max()
+    spread = [np.log(f.loc[told, "expected_amount"]).std() for f in (honest, mixed)]
+    assert spread[0] > 3 * spread[1]
 
 
 def test_silence_is_read_from_the_last_activity_known_before_the_moment(tables):

@@ -241,7 +241,8 @@ def test_what_if_on_follow_ups_moves_the_forecast_where_their_effect_was_fitted(
     spells = inputs.spells.assign(
         follow_up_log_ratio=ratio, age_stop=stop, age_start=0.0, event=np.where(stop < 15, "won", "lost")
     )
-    inputs = replace(inputs, spells=spells, open_leads=inputs.open_leads.assign(follow_up_log_ratio=0.0))
+    landmarks = pd.concat([spells.assign(window=np.int64(k)) for k in range(4)], ignore_index=True)
+    inputs = replace(inputs, landmarks=landmarks, open_leads=inputs.open_leads.assign(follow_up_log_ratio=0.0))
     funnel = FunnelForecaster.fit(inputs)
     now, then = funnel.what_if(np.random.default_rng(2), inputs, Changes(follow_up_ratio=2.0), n_draws=200)
     assert then.expected.sum() > 1.2 * now.expected.sum()

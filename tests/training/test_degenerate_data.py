@@ -8,7 +8,7 @@ import pytest
 from features.errors import RequestError
 from models.forecasting.draws import to_table
 from training.release import release_for
-from training.snapshot import forecast_inputs, panel_rows_now
+from training.snapshot import forecast_inputs, panel_rows_now, scored_pairs
 from training.unit import ModelUnit
 
 
@@ -56,7 +56,7 @@ def test_the_first_training_yields_a_release_that_forecasts(case, new_home, tabl
     from features.world import build
 
     world = build(spoilt, spoilt.newest(), unit.spec)
-    inputs = forecast_inputs(world, unit.conversion, unit.amount, unit.workdays)
+    inputs = forecast_inputs(world, unit.workdays, scored_pairs(world, unit.conversion, unit.amount))
     draws = unit.forecast(inputs, panel_rows_now(world, unit.workdays))
     table = to_table(draws, "rep", None, 0.8, world.as_of, spoilt.zone)
     assert np.isfinite(table[["mean", "p10", "p90"]].to_numpy(dtype=float)).all()
