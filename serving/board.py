@@ -5,7 +5,8 @@ A board never changes; new events or a new release make a new one. Decisions mad
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import threading
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -25,6 +26,8 @@ from models.routing.policy import Exclusion
 from models.routing.prices import Scenario
 from models.routing.rules import Desk, eligibility, eligible_matrix, make_desk
 from models.routing.volume import ArrivalProfile, VolumePrior, arrival_profile, volume_prior
+from serving.leads import Lead, LeadTyper, leads_of
+from serving.team import Team, Values
 from training.unit import ModelUnit
 
 Floats = npt.NDArray[np.float64]
@@ -37,19 +40,7 @@ SCENARIO_LEADS = 400
 SCENARIO_WEEKS = 26
 VOLUME_WEEKS = 12
 HIGH_VALUE_QUANTILE = 0.9
-
-
-@dataclass(frozen=True)
-class Values:
-    """One lead's worth with every rep, arrays (R,). `expected` = win probability x amount if won, major units."""
-
-    win_probability: Floats
-    expected: Floats
-    uncertainty: Floats
-
-    def objective(self, name: str) -> Floats:
-        """What routing maximises: expected value or wins."""
-        return self.expected if name == "expected_value" else self.win_probability
+MOST_TEAMS = 50
 
 
 @dataclass(frozen=True)
@@ -57,7 +48,8 @@ class Board:
     """All that decides, as one value.
 
     `tables`: every row there is; `known`: what `as_of` knows of them; rows of `reps` give the order of all arrays.
-    `unit` is None where no promoted release fits: then hard rules and least load decide.
+    `unit` is None where no promoted release fits: then hard rules and least load decide. `with_later_hires`: reps
+    hired after the end of the data count from the day they are hired on, by the clock of each decision.
     """
 
     tables: Tables
@@ -65,6 +57,9 @@ class Board:
     as_of: int
     unit: ModelUnit | None
     workdays: Workdays = field(default_factory=lambda: Workdays("none"))
+    with_later_hires: bool = False
+    _teams: dict[int, Team] = field(default_factory=dict, compare=False)
+    _teams_lock: threading.Lock = field(default_factory=threading.Lock, compare=False)
 
     @cached_property
     def known(self) -> Tables:
@@ -74,7 +69,8 @@ class Board:
     @cached_property
     def reps(self) -> pd.DataFrame:
         """Known reps sorted by id, with the day of leaving as planned: hard rules look at it from that day on."""
-        known = self.known.reps.sort_values("rep_id", kind="stable", ignore_index=True)
+        listed = self.tables.reps if self.with_later_hires else self.known.reps
+        known = listed.sort_values("rep_id", kind="stable", ignore_index=True)
         planned = self.tables.reps.drop_duplicates("rep_id").set_index("rep_id")["left_on"]
         return known.assign(left_on=planned.reindex(known["rep_id"]).to_numpy(dtype=np.int64))
 
@@ -176,35 +172,38 @@ class Board:
         return dict(zip(last["lead_id"], last["rep_id"], strict=True))
 
     @cached_property
-    def account_owners(self) -> Mapping[str, str]:
-        """Last owner of each account by the tables' hand-overs."""
+    def account_owners(self) -> Mapping[str, tuple[str, int]]:
+        """Last owner of each account by the tables' hand-overs, and since when."""
         overs = hand_overs(self.known)
         accounts = self.known.leads.set_index("lead_id")["account_id"]
         overs = overs.assign(account=overs["lead_id"].map(accounts).fillna(""))
         overs = overs.loc[(overs["account"] != "").to_numpy()].sort_values("assigned_at", kind="stable")
-        return dict(zip(overs["account"], overs["rep_id"], strict=True))
+        times = overs["assigned_at"].to_numpy(dtype=np.int64).tolist()
+        return dict(zip(overs["account"], zip(overs["rep_id"], times, strict=True), strict=True))
 
     def feature_moment(self, decided_at: int) -> int:
         """Moment at which features are built: the decision's, or the end of the data where those are older."""
         return min(decided_at, self.as_of)
 
-    def rep_frame(self, decided_at: int) -> pd.DataFrame:
-        """Rep features of all reps for a decision, `rep_id` first; tenure and absence by the decision's clock."""
+    def team_at(self, decided_at: int) -> Team:
+        """The reps as the models see them in a decision at the moment: at the start of its day, where data allow."""
+        assert self.unit is not None
         assert self.world is not None
-        ids = np.asarray(self.rep_ids, dtype=object)
-        frame = self.world.rep_features(ids, self.feature_moment(decided_at), decided_at)
-        frame.insert(0, "rep_id", pd.Series(self.rep_ids, dtype="str"))
-        return frame
+        clock = max(decided_at // DAY * DAY, self.as_of) if decided_at >= self.as_of else decided_at
+        with self._teams_lock:
+            if clock not in self._teams:
+                if len(self._teams) >= MOST_TEAMS:
+                    self._teams.clear()
+                self._teams[clock] = Team(self, clock)
+            return self._teams[clock]
 
-    def values(self, leads: pd.DataFrame, decided_at: int, rep_frame: pd.DataFrame | None = None) -> list[Values]:
-        """Worth of each lead (rows in table layout) with every rep, for a decision at the moment."""
-        if self.unit is None or self.world is None or not len(leads):
+    def values(self, leads: Sequence[Lead], decided_at: int) -> list[Values]:
+        """Worth of each lead with every rep, for a decision at the moment; all zero without a model."""
+        if self.unit is None:
             blank = np.zeros(len(self.rep_ids))
-            return [Values(blank, blank, blank) for _ in range(len(leads))]
-        reps = self.rep_frame(decided_at) if rep_frame is None else rep_frame
-        frame = self.world.lead_features(leads.reset_index(drop=True), self.feature_moment(decided_at))
-        probability, spread, expected = self.unit.score(frame, reps)
-        return [Values(probability[i], expected[i], spread[i]) for i in range(len(leads))]
+            return [Values(blank, blank, blank) for _ in leads]
+        team = self.team_at(decided_at)
+        return [team.values(lead) for lead in leads]
 
     @cached_property
     def recent_leads(self) -> pd.DataFrame:
@@ -216,26 +215,29 @@ class Board:
         return chosen.tail(SCENARIO_LEADS).reset_index(drop=True)
 
     @cached_property
-    def _scenario_values(self) -> tuple[Floats, Flags]:
-        found = self.values(self.recent_leads, self.as_of)
+    def _scenario_values(self) -> Floats:
+        """(S, R) worth of the recent leads."""
+        recent = self.recent_leads
+        blank: list[Mapping[str, object]] = [{}] * len(recent)
+        found = self.values(leads_of(recent, blank), self.as_of)
         objective = self.config.routing.objective
-        values = np.array([v.objective(objective) for v in found]).reshape(len(found), len(self.rep_ids))
-        best = values.max(axis=1) if values.size else np.zeros(len(found))
-        return values, best >= self.high_value_from
+        return np.array([v.objective(objective) for v in found]).reshape(len(found), len(self.rep_ids))
 
     def scenario(self, moment: int) -> Scenario:
         """Recent leads with the values they would have now, and who may have them at the moment."""
-        values, high = self._scenario_values
+        values = self._scenario_values
+        best = values.max(axis=1) if values.size else np.zeros(len(values))
+        high = best >= self.high_value_from
         territories = [str(t) for t in self.recent_leads["territory"]]
         return Scenario(values, eligible_matrix(self.desk, moment, territories), high)
 
     @cached_property
     def high_value_from(self) -> float:
         """Best value over reps from which a lead is among the most valuable tenth of recent ones."""
-        found = self.values(self.recent_leads, self.as_of)
-        objective = self.config.routing.objective
-        best = [float(v.objective(objective).max()) for v in found if len(v.expected)]
-        return float(np.quantile(best, HIGH_VALUE_QUANTILE)) if best else np.inf
+        if self.unit is None or not self.rep_ids:
+            return np.inf
+        best = self._scenario_values.max(axis=1)
+        return float(np.quantile(best, HIGH_VALUE_QUANTILE)) if len(best) else np.inf
 
     @cached_property
     def routed_at(self) -> Ints:
@@ -258,17 +260,25 @@ class Board:
         part = (recent - np.array([moments.start_of_week(int(m), zone) for m in recent])) / WEEK if len(days) else []
         return volume_prior(counts), arrival_profile(np.clip(np.asarray(part, dtype=np.float64), 0.0, 1.0))
 
-    def arrived_in_tables(self, week_start: int, until: int) -> set[str]:
-        """Ids of the leads for routing that the tables saw come in the week, up to the moment."""
-        leads = self.known.leads
-        at = leads["created_at"].to_numpy(dtype=np.int64)
-        mine = (at >= week_start) & (at <= until) & (leads["sourced_by_rep_id"] == "").to_numpy()
-        return {str(lead) for lead in leads.loc[mine, "lead_id"]}
+    @cached_property
+    def lead_ids(self) -> frozenset[str]:
+        """Leads that the tables know."""
+        return frozenset(self.known.leads["lead_id"].tolist())
+
+    def arrived(self, week_start: int, until: int) -> int:
+        """Leads for routing that the tables saw come in from the week's start to the moment."""
+        edges = np.array([week_start, until], dtype=np.int64)
+        low = np.searchsorted(self.routed_at, edges[0], side="left")
+        return max(int(np.searchsorted(self.routed_at, edges[1], side="right") - low), 0)
+
+    @cached_property
+    def typer(self) -> LeadTyper:
+        """What types leads that come in."""
+        return LeadTyper(self.tables)
 
     def newcomers(self, moment: int) -> Flags:
         """(R,) reps under a year of tenure."""
-        hired = self.reps["hired_on"].to_numpy(dtype=np.int64)
-        return np.asarray(hired > moment - 365 * DAY, dtype=np.bool_)
+        return np.asarray(self.desk.hired_at > moment - 365 * DAY, dtype=np.bool_)
 
     def exclusions(self, moment: int, territory: str, used: Ints) -> tuple[Ints, bool]:
         """(R,) which hard rule keeps each rep from a lead, and whether nobody lists its territory."""

@@ -13,7 +13,7 @@ import logging
 import tempfile
 import threading
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any, cast
@@ -34,16 +34,19 @@ from features.errors import (
 from features.moments import SECOND
 from features.rows import parse_leads_file, parse_rows, upsert
 from features.tables import Tables
+from features.workdays import Workdays
 from models.forecasting.draws import Draws, Level, to_table
 from models.warning_rules import WarningItem
 from serving.alerts import AlertInputs, AlertWords, alert_documents, find_alerts
 from serving.board import Board
-from serving.desk import Lead, RoutingDesk, RuleMode
+from serving.desk import RoutingDesk
 from serving.http.protocol import ConflictError, DecisionFilters, MetricsSnapshot, Team
+from serving.leads import Lead, leads_of
 from serving.release_probe import probe_release
 from serving.session import Session, apply_event
 from serving.store import AlertState, Reader, Store, StoredDecision, Transaction, UnknownWarningError
 from serving.texts import LANGUAGES, Lang, as_lang
+from serving.week import Week
 from serving.wording import Json, decision_bytes, decision_document, feature_namer, one_line
 from training.release import Release, champion, promotions, read_release, release_for
 from training.snapshot import forecast_inputs, panel_rows_now, scored_pairs, targets_of
@@ -74,7 +77,7 @@ class Outlook:
 class State:
     """One state of knowledge: board, desk, and what is derived from them when first asked for."""
 
-    def __init__(self, board: Board, session: Session, last_event: int) -> None:
+    def __init__(self, board: Board, session: Session, last_event: int, before: State | None = None) -> None:
         self.board = board
         self.session = session
         self.last_event = last_event
@@ -83,7 +86,9 @@ class State:
         self.feature_name = feature_namer(meanings)
         names = zip(board.reps["rep_id"], board.reps["name"], strict=True)
         self.names = {str(rep): str(name) or str(rep) for rep, name in names}
-        self.desk = RoutingDesk(board, self.answers_of)
+        self.desk: RoutingDesk = RoutingDesk(board, self.answers_of, before.desk.ledger if before else None)
+        if before is not None:
+            self.desk.book.carry(before.desk.book)
 
     def name_of(self, rep_id: str) -> str:
         """A rep's name for people, his id where he has none."""
@@ -153,10 +158,10 @@ class Core:
         self._base = self._visible(session.tables)
         # The session's tables hold the events already.
         with self.store.read() as view:
-            last = 0 if dry_run else view.last_event()
+            last = view.last_event()
         self._release: Release | None = None
         self._unit = self._load_unit(session.as_of)
-        self._state = self._make_state(self._base, last)
+        self._state = self._make_state(self._base, last, None)
 
     # -- state --------------------------------------------------------------------------------------------------
 
@@ -164,11 +169,11 @@ class Core:
         if not dry_run:
             return self.session.open_store()
         self._scratch = tempfile.TemporaryDirectory(prefix="fairlead-")
-        copy = Store.open(Path(self._scratch.name) / "dry-run.db")
-        if (self.session.home.database.exists()) or "://" in self.session.config.store_url:
-            with self.session.open_store() as real, real.read() as view:
-                _copy_decisions(view, copy)
-        return copy
+        copied = Path(self._scratch.name) / "dry-run.db"
+        if self.session.has_store():
+            with self.session.open_store() as real:
+                real.copy_to(copied)
+        return Store.open(copied)
 
     def _visible(self, tables: Tables) -> Tables:
         """The tables without what --as-of hides; days of leaving stay as planned, for the hard rule."""
@@ -187,36 +192,36 @@ class Core:
             return None
         return ModelUnit.from_release(self._release)
 
-    def _make_state(self, tables: Tables, last_event: int) -> State:
+    def _make_state(self, tables: Tables, last_event: int, before: State | None) -> State:
         newest = tables.newest()
         as_of = max(self.session.as_of, newest) if self.session.as_of_given else newest
-        board = Board(tables, self.session.config, as_of, self._unit)
-        if self._unit is not None:
-            board = replace(board, workdays=self._unit.workdays)
-        return State(board, self.session, last_event)
+        workdays = self._unit.workdays if self._unit is not None else Workdays("none")
+        board = Board(tables, self.session.config, as_of, self._unit, workdays, not self.session.as_of_given)
+        return State(board, self.session, last_event, before)
 
     def state(self) -> State:
         """The newest state: events that any process acknowledged are in it."""
         with self.store.read() as view:
             return self._caught_up(view)
 
-    def _caught_up(self, view: Reader) -> State:
+    def _caught_up(self, view: Reader, last_event: int | None = None) -> State:
         with self._swap:
-            if view.last_event() == self._state.last_event:
+            if (view.last_event() if last_event is None else last_event) == self._state.last_event:
                 return self._state
             tables = self._state.board.tables
             last = self._state.last_event
             for event in view.events_after(last):
                 tables = apply_event(tables, event.table, event.rows)
                 last = event.seq
-            self._state = self._make_state(tables, last)
+            self._state = self._make_state(tables, last, self._state)
             return self._state
 
-    def _ruled(self, tx: Reader, state: State) -> RoutingDesk:
-        found = tx.setting("rule_mode")
-        given: Mapping[str, Any] = found if isinstance(found, dict) else {}
-        state.desk.rules = RuleMode(bool(given.get("all", False)), frozenset(given.get("teams", [])))
-        return state.desk
+    def _attended(self, tx: Transaction) -> State:
+        """The newest state, its desk having taken over what the transaction sees."""
+        pulse = tx.pulse()
+        state = self._caught_up(tx, pulse.last_event)
+        state.desk.attend(tx, pulse)
+        return state
 
     @property
     def zone(self) -> str:
@@ -247,7 +252,8 @@ class Core:
         while not self._stop.wait(_TICK_SECONDS):
             now = self.session.now()
             try:
-                self.end_days(last, now)
+                if self._replay_clock is None:  # a replay's days end with its own decisions
+                    self.end_days(last, now)
             except FairleadError:
                 _LOG.exception("held leads could not be looked at; tried again in a minute")
                 continue
@@ -256,11 +262,13 @@ class Core:
     def end_days(self, after: int, until: int) -> list[str]:
         """Ids of held leads released at the ends of working days in (after, until]."""
         found: list[str] = []
-        state = self.state()
-        for end in state.desk.day_ends(after, until):
-            with self.store.transaction() as tx:
-                if tx.held():
-                    found += [stored.lead_id for stored in self._ruled(tx, state).release(tx, end)]
+        ends = self._state.desk.day_ends(after, until)
+        if not ends:
+            return found
+        with self.store.transaction() as tx:
+            state = self._attended(tx)
+            for end in ends:
+                found += [stored.lead_id for stored in state.desk.release(tx, end)]
         return found
 
     def close(self) -> None:
@@ -275,43 +283,45 @@ class Core:
     # -- routing ------------------------------------------------------------------------------------------------
 
     def _moment(self, decided_at: int | None) -> int:
+        """Moment of a decision; a replay's clock moves on with it, over the ends of working days on its way."""
         if decided_at is None:
+            self._replay_clock = None
             return self.session.now()
-        self._replay_clock = max(decided_at, self._replay_clock or decided_at)
+        before = self._replay_clock
+        if before is not None and decided_at > before:
+            self.end_days(before, decided_at)
+        self._replay_clock = max(decided_at, before or decided_at)
         return decided_at
 
     def _decision_clock(self) -> int:
         """The newest decided_at in a replay, else now."""
         return self._replay_clock if self._replay_clock is not None else self.session.now()
 
-    def _parsed(self, rows: Sequence[Mapping[str, object]], state: State) -> list[Lead]:
-        parsed = parse_rows("leads", rows, state.board.tables)
-        if parsed.faults:
-            raise DataError(parsed.faults)
-        frame = parsed.frame
-        return [
-            Lead(str(frame["lead_id"].iloc[i]), frame.iloc[[i]].reset_index(drop=True), rows[int(parsed.places[i]) - 1])
-            for i in range(len(frame))
-        ]
+    def _typed(self, rows: Sequence[Mapping[str, object]]) -> list[Lead]:
+        """Typed leads; DataError with every fault, also after looking whether another process knows more."""
+        try:
+            return self._state.board.typer.leads(rows)
+        except DataError:
+            return self.state().board.typer.leads(rows)
 
     def assign(self, lead: Mapping[str, object], *, decided_at: int | None, lang: str) -> tuple[int, bytes]:
         """201 and a new decision as JSON bytes, or 200 and the one that stands."""
+        typed = self._typed([lead])[0]
         moment = self._moment(decided_at)
-        parsed = self._parsed([lead], self.state())[0]
         with self.store.transaction() as tx:
-            state = self._caught_up(tx)
-            stored, new = self._ruled(tx, state).assign(tx, parsed, moment)
+            state = self._attended(tx)
+            stored, new = state.desk.assign(tx, typed, moment)
         return (201 if new else 200), self._answer(state, stored, lang)
 
     def assign_batch(
         self, leads: Sequence[Mapping[str, object]], *, decided_at: int | None, lang: str
     ) -> tuple[int, bytes]:
         """201 and `{"items": [{"lead_id", "status_code", "decision"}]}`, decided together, duplicates once."""
+        typed = self._typed(leads)
         moment = self._moment(decided_at)
-        parsed = self._parsed(leads, self.state())
         with self.store.transaction() as tx:
-            state = self._caught_up(tx)
-            decided = self._ruled(tx, state).assign_batch(tx, parsed, moment)
+            state = self._attended(tx)
+            decided = state.desk.assign_batch(tx, typed, moment)
         items = [
             {
                 "lead_id": stored.lead_id,
@@ -332,9 +342,9 @@ class Core:
         clock = ordered[0].created_at if ordered else 0
         for lead in ordered:
             self.end_days(clock, lead.created_at)
-            clock = max(clock, self._moment(lead.created_at))
+            clock = max(clock, lead.created_at)
             with self.store.transaction() as tx:
-                self._ruled(tx, self._caught_up(tx)).assign(tx, lead, lead.created_at)
+                self._attended(tx).desk.assign(tx, lead, lead.created_at)
         if ordered:
             self.end_days(clock, moments.end_of_week(clock, self.zone) - 1)
         with self.store.read() as view:
@@ -345,12 +355,7 @@ class Core:
         """The contract's CSV of a leads file routed; DataError lists every fault of it, and then nothing is decided."""
         state = self.state()
         frame = parse_leads_file(path, self.zone, state.board.tables)
-        leads = [
-            Lead(
-                str(frame["lead_id"].iloc[i]), frame.iloc[[i]].reset_index(drop=True), _row_of(frame.iloc[i], self.zone)
-            )
-            for i in range(len(frame))
-        ]
+        leads = leads_of(frame, [_row_of(frame.iloc[i], self.zone) for i in range(len(frame))])
         out = io.StringIO(newline="")
         writer = csv.writer(out, lineterminator="\n")
         writer.writerow(ROUTE_COLUMNS)
@@ -418,26 +423,17 @@ class Core:
 
     def override(self, lead_id: str, *, rep_id: str, by: str, reason: str, force: bool, lang: str) -> Json:
         """The decision with its new owner; ConflictError where the rep is full (unless forced) or has left."""
-        at = self._decision_clock()
         with self.store.transaction() as tx:
-            state = self._caught_up(tx)
+            state = self._attended(tx)
             stored = tx.decision(lead_id)
             if stored is None:
                 raise UnknownLeadError(f"no decision about lead {lead_id!r} is on record")
-            board = state.board
-            if rep_id not in board.index:
+            if rep_id not in state.board.index:
                 raise UnknownRepError(f"the tables know no rep {rep_id!r}")
-            rep = board.index[rep_id]
-            at = max(at, stored.decided_at)
-            if board.gone(rep, at):
-                raise ConflictError(f"rep {rep_id} has left; nobody can be given a lead after leaving")
-            week = self._ruled(tx, state).week_of(tx, at)
+            at = max(self._decision_clock(), stored.owned_at or stored.decided_at)
             if stored.owner_rep_id != rep_id:
-                if week.used[rep] >= board.capacity[rep] and not force:
-                    raise ConflictError(
-                        f"rep {rep_id} has {week.used[rep]} of {board.capacity[rep]} places of {week.text} taken; "
-                        'send "force": true to go over it'
-                    )
+                week = state.desk.book.week_of(tx, at)
+                _check_override(state.board, week, lead_id, rep_id, at, force=force)
                 tx.override(lead_id, rep_id=rep_id, at=at, week=week.text, by=by, reason=reason, forced=force)
         return self.decision(lead_id, lang=lang)
 
@@ -495,7 +491,7 @@ class Core:
             if not self.session.as_of_given:
                 self.session.as_of = tables.newest()
             self._base = self._visible(tables)
-            self._state = self._make_state(self._base, last)
+            self._state = self._make_state(self._base, last, self._state)
         rows = {name: len(frame) for name, frame in tables.frames.items()}
         return {"rows": rows, "data_until": moments.iso(self._state.board.as_of, self.zone)}
 
@@ -655,7 +651,7 @@ class Core:
             with self._swap:
                 self._unit, self._release = unit, wanted
                 self._loaded_at = self.session.now()
-                self._state = self._make_state(self._state.board.tables, self._state.last_event)
+                self._state = self._make_state(self._state.board.tables, self._state.last_event, self._state)
         return self.models()
 
     def rule_mode(self) -> Json:
@@ -711,6 +707,21 @@ class Core:
         return Team(frozenset(map(str, mine["rep_id"])), frozenset(set(map(str, mine["team_id"])) - {""}))
 
 
+def _check_override(board: Board, week: Week, lead_id: str, rep_id: str, at: int, *, force: bool) -> None:
+    """ConflictError where a person may not give the lead to the rep: he is not there, or full and not forced."""
+    rep = board.index[rep_id]
+    if board.gone(rep, at):
+        raise ConflictError(f"rep {rep_id} has left; nobody can be given a lead after leaving")
+    if not board.is_at_desk(rep_id, at):
+        raise ConflictError(f"rep {rep_id} is not in sales, or not hired yet")
+    has_place = (rep_id, lead_id) in week.placed
+    if not has_place and week.used[rep] >= board.capacity[rep] and not force:
+        raise ConflictError(
+            f"rep {rep_id} has {week.used[rep]} of {board.capacity[rep]} places of {week.text} taken; "
+            'send "force": true to go over it'
+        )
+
+
 def _month(text: str) -> int:
     try:
         return moments.parse_month(text)
@@ -743,23 +754,6 @@ def _row_of(row: pd.Series, zone: str) -> Json:
         else:
             made[str(name)] = _plain(value)
     return made
-
-
-def _copy_decisions(view: Reader, copy: Store) -> None:
-    """Places taken and leads held, so that a dry run starts where the real desk stands."""
-    cursor: int | None = None
-    with copy.transaction() as tx:
-        while True:
-            page = view.decisions(cursor=cursor, limit=1000)
-            for stored in page.items:
-                tx.put_decision(
-                    stored.lead_id, decided_at=stored.decided_at, status=stored.status, rep_id=stored.owner_rep_id,
-                    week=stored.week, record=stored.record, lead=stored.lead, policy=stored.policy,
-                    answers=stored.answers,
-                )  # fmt: skip
-            if page.next_cursor is None:
-                return
-            cursor = page.next_cursor
 
 
 __all__ = ["Core", "Fault", "State", "UnknownWarningError", "dump_json"]

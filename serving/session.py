@@ -53,6 +53,11 @@ class Session:
         """The tables read again from where they came from, without events."""
         return load_tables(self.data, self.config, self.config_path.parent if self.config_path else None)
 
+    def has_store(self) -> bool:
+        """Whether there may be a store already; opening one makes it."""
+        url = store_url(self.home, self.config.store_url)
+        return not url.startswith("sqlite:///") or Path(url.removeprefix("sqlite:///")).exists()
+
     def open_store(self) -> Store:
         """The store of this installation, made where there is none."""
         self.home.root.mkdir(parents=True, exist_ok=True)

@@ -84,9 +84,16 @@ class AmountModel:
         if self.n == 0:
             return np.zeros((len(leads), len(reps)))
         lead_part = self.design.dense(self.design.encode(leads, ("lead",))) @ self.beta
-        rep_part = self.design.dense(self.design.encode(reps, ("rep",))) @ self.beta + self._rep_part(reps)
-        logs = np.clip(lead_part[:, None] + rep_part[None, :], self.lowest, self.highest)
-        return np.asarray((1.0 - self.zero_share) * np.exp(logs) * np.exp(self.residuals).mean())
+        return self.from_logs(lead_part[:, None] + self.rep_logs(reps)[None, :])
+
+    def rep_logs(self, reps: pd.DataFrame) -> Floats:
+        """(R,) the reps' part of the log amount."""
+        return np.asarray(self.design.dense(self.design.encode(reps, ("rep",))) @ self.beta + self._rep_part(reps))
+
+    def from_logs(self, logs: Floats) -> Floats:
+        """Mean amounts if won of fitted log amounts, shape as given."""
+        clipped = np.clip(logs, self.lowest, self.highest)
+        return np.asarray((1.0 - self.zero_share) * np.exp(clipped) * np.exp(self.residuals).mean())
 
     def draw(self, rng: np.random.Generator, frame: pd.DataFrame, n: int) -> Floats:
         """(n, len(frame)) amounts if won; their mean is `expected_amount`."""

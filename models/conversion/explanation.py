@@ -49,7 +49,7 @@ def explain_pairs(model: ConversionModel, chosen: pd.DataFrame, other: pd.DataFr
     first, second = float(prediction.logit[0]), float(prediction.logit[1])
     p, q = float(prediction.win_probability[0]), float(prediction.win_probability[1])
     shrink = _shrink(model, both)
-    return _scaled(difference, model.calibrator.slope * float(shrink.mean()), (first, second), (p, q))
+    return scaled(difference, model.calibrator.slope * float(shrink.mean()), (first, second), (p, q))
 
 
 def explain(model: ConversionModel, pair: pd.DataFrame) -> Explanation:
@@ -64,7 +64,7 @@ def explain(model: ConversionModel, pair: pd.DataFrame) -> Explanation:
     p = float(prediction.win_probability[0])
     shrink = float(_shrink(model, pair)[0])
     logits = (float(prediction.logit[0]), reference)
-    return _scaled(parts, model.calibrator.slope * shrink, logits, (p, float(expit(reference))))
+    return scaled(parts, model.calibrator.slope * shrink, logits, (p, float(expit(reference))))
 
 
 def _pair(lead: pd.DataFrame, rep: pd.DataFrame) -> pd.DataFrame:
@@ -94,7 +94,7 @@ def _shrink(model: ConversionModel, pairs: pd.DataFrame) -> np.ndarray[tuple[int
     return mean_logit(np.ones(len(pairs)), variance)
 
 
-def _scaled(
+def scaled(
     parts: dict[str, float], to_logit: float, logits: tuple[float, float], probabilities: tuple[float, float]
 ) -> Explanation:
     """Parts of the log-odds as parts of a probability; what they do not explain is named certainty."""

@@ -69,6 +69,12 @@ class PooledModel:
         last = len(self.reps)
         return np.array([self.rep_index.get(str(rep), last) for rep in rep_ids], dtype=np.int64)
 
+    def of_reps(self, rep_ids: npt.NDArray[Any]) -> tuple[Floats, Floats, Floats, Floats]:
+        """Effects, variances, covariances (n, K + 1; the last column: none) and regression (n, p) of the reps."""
+        rows = self.rep_rows(rep_ids)
+        effects, variance, covariance, regression = (part[rows] for part in self._padded)
+        return effects, variance, covariance, regression
+
     def predict(self, frame: pd.DataFrame) -> tuple[Floats, Floats]:
         """(n,) posterior mean and variance of the log-odds of each pair."""
         parts = [self._predict(frame.iloc[at : at + _CHUNK]) for at in range(0, len(frame), _CHUNK)]
@@ -104,8 +110,7 @@ class PooledModel:
             mean, variance = lead_x @ self.beta, _quadratic(lead_x, self.fixed_covariance)
             return np.broadcast_to(mean[:, None], shape).copy(), np.broadcast_to(variance[:, None], shape).copy()
         rep_x = self.design.dense(self.design.encode(reps, ("rep",)))
-        rows = self.rep_rows(text_column(reps, "rep_id"))
-        effects, spread, covariance, regression = (part[rows] for part in self._padded)
+        effects, spread, covariance, regression = self.of_reps(text_column(reps, "rep_id"))
         rep_u = rep_x - regression
         rep_mean = rep_x @ self.beta + effects[:, 0]
         rep_variance = _quadratic(rep_u, self.fixed_covariance) + spread[:, 0]

@@ -3,7 +3,7 @@
 from serving.store.alerts import AlertState, UnknownWarningError
 from serving.store.chain import FEED_KINDS, LogEntry, Verification
 from serving.store.decisions import Counts, DuplicateDecisionError, Page, StoredDecision
-from serving.store.engine import Reader, Store, Transaction
+from serving.store.engine import Pulse, Reader, Store, Transaction
 from serving.store.events import EventBatch
 from serving.store.keys import ROLES, ApiKey
 from serving.store.schema import StoreVersionError
@@ -19,6 +19,7 @@ __all__ = [
     "EventBatch",
     "LogEntry",
     "Page",
+    "Pulse",
     "Reader",
     "Store",
     "StoreBusyError",

@@ -21,10 +21,10 @@ from serving.store.session import Session, to_object, to_text
 GENESIS: Final = "0" * 64
 FEED_KINDS: Final = ("decision", "release", "override", "move")
 _PAGE = 1_000
-# Built once: on the path of a decision, putting a statement together costs more than running it.
-_HEAD: Final = select(schema.log.c.seq, schema.log.c.hash).order_by(schema.log.c.seq.desc()).limit(1)
-_INSERT_LOG: Final = schema.log.insert()
-_INSERT_PAYLOAD: Final = schema.payloads.insert()
+# Plain text: on the path of a decision, putting a statement together costs more than running it.
+_HEAD: Final = "SELECT seq, hash FROM log ORDER BY seq DESC LIMIT 1"
+_INSERT_LOG: Final = "INSERT INTO log (seq, kind, at, logged_at, digest, previous, hash) VALUES (?, ?, ?, ?, ?, ?, ?)"
+_INSERT_PAYLOAD: Final = "INSERT INTO payloads (seq, lead_id, rep_id, salt, body) VALUES (?, ?, ?, ?, ?)"
 
 
 @dataclass(frozen=True)
@@ -76,8 +76,8 @@ class LogReader(Session):
 
     def head(self) -> tuple[int, str]:
         """Sequence number and hash of the last entry; (0, 64 zeros) for an empty log."""
-        row = self.connection.execute(_HEAD).first()
-        return (row.seq, row.hash) if row else (0, GENESIS)
+        rows = self.run(_HEAD)
+        return (int(rows[0][0]), str(rows[0][1])) if rows else (0, GENESIS)
 
     def log_after(self, after: int = 0, limit: int = _PAGE, kinds: Sequence[str] = FEED_KINDS) -> list[LogEntry]:
         """At most `limit` entries of `kinds` with a sequence number above `after`, in order."""
@@ -90,6 +90,21 @@ class LogReader(Session):
             .limit(limit)
         )
         return [_entry(row) for row in self.connection.execute(query)]
+
+    def hash_at(self, seq: int) -> str:
+        """Hash of one entry, 64 zeros for 0, "" where there is none."""
+        if seq == 0:
+            return GENESIS
+        rows = self.run("SELECT hash FROM log WHERE seq = ?", seq)
+        return str(rows[0][0]) if rows else ""
+
+    def leads_after(self, after: int) -> list[str | None]:
+        """Leads that entries above `after` are about, once each; None where one is about no lead (or is erased)."""
+        query = (
+            "SELECT DISTINCT p.lead_id FROM log l LEFT JOIN payloads p ON p.seq = l.seq"
+            " WHERE l.seq > ? AND l.kind IN ('decision', 'release', 'override', 'move', 'erasure')"
+        )
+        return [row[0] for row in self.run(query, after)]
 
     def history(self, lead_id: str) -> list[LogEntry]:
         """All entries about one lead, oldest first."""
@@ -152,18 +167,26 @@ class LogWriter(LogReader):
 
     _head: _Head = field(default_factory=_Head)
 
-    def append(self, kind: str, at: int, lead_id: str | None, rep_id: str | None, body: object) -> int:
-        """Sequence number of the new entry: one more than the last, without gaps."""
+    def next_seq(self) -> int:
+        """Sequence number of the entry that comes next in this transaction."""
         if self._head.seq < 0:
             self._head.seq, self._head.hash = self.head()
-        seq, previous, logged_at = self._head.seq + 1, self._head.hash, self.clock()
+        return self._head.seq + 1
+
+    def head_hash(self) -> str:
+        """Hash of the newest entry, those of this transaction included."""
+        self.next_seq()
+        return self._head.hash
+
+    def append(self, kind: str, at: int, lead_id: str | None, rep_id: str | None, body: object) -> int:
+        """Sequence number of the new entry: one more than the last, without gaps."""
+        seq, previous = self.next_seq(), self._head.hash
+        logged_at = self.clock()
         salt, text = secrets.token_hex(16), to_text(body)
         digest = payload_digest(salt, lead_id, rep_id, text)
         entry = link(previous, seq, kind, at, logged_at, digest)
-        row = {"seq": seq, "kind": kind, "at": at, "logged_at": logged_at, "digest": digest}
-        self.connection.execute(_INSERT_LOG, {**row, "previous": previous, "hash": entry})
-        said = {"seq": seq, "lead_id": lead_id, "rep_id": rep_id, "salt": salt, "body": text}
-        self.connection.execute(_INSERT_PAYLOAD, said)
+        self.run(_INSERT_LOG, seq, kind, at, logged_at, digest, previous, entry)
+        self.run(_INSERT_PAYLOAD, seq, lead_id, rep_id, salt, text)
         self._head.seq, self._head.hash = seq, entry
         return seq
 

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Any, Final
 
-from sqlalchemy import Row, Select, bindparam, delete, func, select, update
+from sqlalchemy import Select, bindparam, delete, func, select, update
+from sqlalchemy.exc import IntegrityError
 
 from features.errors import UnknownLeadError
 from serving.store import schema
@@ -19,18 +20,21 @@ from serving.store.session import Json, Session, StoreError, to_object, to_rows,
 
 # SQLite takes 32,766 bound values in a statement; a team is far smaller, a whole desk of ids may not be.
 _IN_LIMIT = 10_000
-# Built once: on the path of a decision, putting a statement together costs more than running it.
-_DECISION: Final = select(schema.decisions).where(schema.decisions.c.lead_id == bindparam("wanted"))
-_PLACEMENTS: Final = select(schema.placements.c.rep_id, schema.placements.c.lead_id).where(
-    schema.placements.c.week == bindparam("wanted")
+# Plain text: on the path of a decision, putting a statement together costs more than running it.
+_NAMES: Final = tuple(column.name for column in schema.decisions.columns)
+_DECISION: Final = f"SELECT {', '.join(_NAMES)} FROM decisions WHERE lead_id = ?"  # noqa: S608 - our own columns
+_INSERT_DECISION: Final = f"INSERT INTO decisions ({', '.join(_NAMES)}) VALUES ({', '.join('?' * len(_NAMES))})"  # noqa: S608
+_PLACEMENTS: Final = "SELECT rep_id, lead_id FROM placements WHERE week = ?"
+_INSERT_PLACEMENT: Final = "INSERT INTO placements (week, rep_id, lead_id, seq) VALUES (?, ?, ?, ?)"
+_ACCOUNT: Final = (
+    "SELECT owner_rep_id, owned_at FROM decisions WHERE account_id = ? AND owner_rep_id IS NOT NULL"
+    " ORDER BY owned_at DESC, last_seq DESC LIMIT 1"
 )
 _USED: Final = (
     select(schema.placements.c.rep_id, func.count())
     .where(schema.placements.c.week == bindparam("wanted"))
     .group_by(schema.placements.c.rep_id)
 )
-_INSERT_DECISION: Final = schema.decisions.insert()
-_INSERT_PLACEMENT: Final = schema.placements.insert()
 
 
 class DuplicateDecisionError(StoreError):
@@ -88,8 +92,8 @@ class DecisionReader(Session):
 
     def decision(self, lead_id: str) -> StoredDecision | None:
         """The lead's decision, or None."""
-        row = self.connection.execute(_DECISION, {"wanted": lead_id}).first()
-        return None if row is None else _decision(row)
+        rows = self.run(_DECISION, lead_id)
+        return _decision(dict(zip(_NAMES, rows[0], strict=True))) if rows else None
 
     def decided(self, lead_ids: Sequence[str]) -> dict[str, StoredDecision]:
         """The decisions of those of `lead_ids` that have one."""
@@ -97,7 +101,7 @@ class DecisionReader(Session):
         for start in range(0, len(lead_ids), _IN_LIMIT):
             part = lead_ids[start : start + _IN_LIMIT]
             query = select(schema.decisions).where(schema.decisions.c.lead_id.in_(part))
-            found.update({row.lead_id: _decision(row) for row in self.connection.execute(query)})
+            found.update({row["lead_id"]: _decision(row) for row in self.connection.execute(query).mappings()})
         return found
 
     def decisions(
@@ -132,7 +136,7 @@ class DecisionReader(Session):
         return self._page(query, limit)
 
     def _page(self, query: Select[tuple[object, ...]], limit: int) -> Page:
-        rows = self.connection.execute(query.limit(limit + 1)).all()
+        rows = self.connection.execute(query.limit(limit + 1)).mappings().all()
         items = tuple(_decision(row) for row in rows[:limit])
         return Page(items, items[-1].seq if len(rows) > limit else None)
 
@@ -140,15 +144,37 @@ class DecisionReader(Session):
         """Leads that wait, the longest waiting first."""
         table = schema.decisions
         query = select(table).where(table.c.status == "held").order_by(table.c.decided_at, table.c.seq)
-        return [_decision(row) for row in self.connection.execute(query)]
+        return [_decision(row) for row in self.connection.execute(query).mappings()]
 
     def placements(self, week: str) -> set[tuple[str, str]]:
         """(rep_id, lead_id) of every place taken in an ISO week (`2026-W07`) by decisions and overrides.
 
         Unite them with the week's assignments in the tables before counting: a lead in both takes one place.
         """
-        rows = self.connection.execute(_PLACEMENTS, {"wanted": week})
-        return {(row.rep_id, row.lead_id) for row in rows}
+        return {(row[0], row[1]) for row in self.run(_PLACEMENTS, week)}
+
+    def placements_of(self, lead_id: str) -> list[tuple[str, str]]:
+        """(week, rep_id) of the places that a lead takes."""
+        return [(row[0], row[1]) for row in self.run("SELECT week, rep_id FROM placements WHERE lead_id = ?", lead_id)]
+
+    def last_given(self) -> dict[str, int]:
+        """Moment at which each rep was last given a lead that he still has, by decisions and overrides."""
+        rows = self.run("SELECT owner_rep_id, MAX(owned_at) FROM decisions GROUP BY owner_rep_id")
+        return {row[0]: int(row[1]) for row in rows if row[0] is not None}
+
+    def arrivals(self, since: int, until: int) -> list[tuple[str, int]]:
+        """(lead_id, moment) of the leads first decided in [since, until) and not found by a rep himself."""
+        query = (
+            "SELECT p.lead_id, l.at FROM log l JOIN payloads p ON p.seq = l.seq"
+            " JOIN decisions d ON d.lead_id = p.lead_id"
+            " WHERE l.kind = 'decision' AND l.at >= ? AND l.at < ? AND d.policy <> 'owner'"
+        )
+        return [(row[0], int(row[1])) for row in self.run(query, since, until)]
+
+    def account_owner(self, account_id: str) -> tuple[str, int] | None:
+        """Rep who has the newest lead of an account by decisions, overrides and moves, and since when."""
+        rows = self.run(_ACCOUNT, account_id)
+        return (str(rows[0][0]), int(rows[0][1])) if rows else None
 
     def used_places(self, week: str) -> dict[str, int]:
         """Distinct leads by rep_id placed in an ISO week by decisions and overrides."""
@@ -194,9 +220,7 @@ class DecisionWriter(LogWriter, DecisionReader):
         unless given. DuplicateDecisionError where the lead has a decision.
         """
         _check_status(status, rep_id)
-        if self.decision(lead_id) is not None:
-            raise DuplicateDecisionError(f"lead {lead_id!r} is decided already")
-        seq = self.append("decision", decided_at, lead_id, rep_id, record)
+        seq = self.next_seq()
         stored = StoredDecision(
             lead_id=lead_id,
             seq=seq,
@@ -213,7 +237,11 @@ class DecisionWriter(LogWriter, DecisionReader):
             lead=dict(lead),
             answers=dict(answers or {}),
         )
-        self.connection.execute(_INSERT_DECISION, _columns(stored))
+        try:
+            self.run(_INSERT_DECISION, *_columns(stored))
+        except IntegrityError as error:
+            raise DuplicateDecisionError(f"lead {lead_id!r} is decided already") from error
+        self.append("decision", decided_at, lead_id, rep_id, record)
         if rep_id is not None and week:
             self._take(week, rep_id, lead_id, seq)
         return stored
@@ -320,7 +348,7 @@ class DecisionWriter(LogWriter, DecisionReader):
         self.connection.execute(update(table).where(table.c.lead_id == lead_id).values(**values))
 
     def _take(self, week: str, rep_id: str, lead_id: str, seq: int) -> None:
-        self.connection.execute(_INSERT_PLACEMENT, {"week": week, "rep_id": rep_id, "lead_id": lead_id, "seq": seq})
+        self.run(_INSERT_PLACEMENT, week, rep_id, lead_id, seq)
 
     def _free(self, rep_id: str, lead_id: str, week: str | None = None) -> None:
         table = schema.placements
@@ -335,19 +363,21 @@ def _check_status(status: str, rep_id: str | None) -> None:
         raise StoreError("an assigned decision names its rep, a held one none")
 
 
-def _columns(stored: StoredDecision) -> dict[str, object]:
-    values = dict(vars(stored))
+def _columns(stored: StoredDecision) -> list[object]:
+    values: dict[str, object] = dict(vars(stored))
     values["record"], values["lead"] = to_text(stored.record), to_text(stored.lead)
     values["answers"] = _answers_text(stored.answers)
-    return values
+    values["account_id"] = str(stored.lead.get("account_id") or "").strip()
+    return [values[name] for name in _NAMES]
 
 
 def _answers_text(answers: Mapping[str, bytes]) -> str:
     return to_text({lang: body.decode("utf-8") for lang, body in answers.items()})
 
 
-def _decision(row: Row[tuple[object, ...]]) -> StoredDecision:
-    values = dict(row._mapping)  # noqa: SLF001  # SQLAlchemy's public name
+def _decision(row: Mapping[Any, Any]) -> StoredDecision:
+    values = dict(row)
+    values.pop("account_id")
     values["record"], values["lead"] = to_object(values["record"]), to_object(values["lead"])
     values["answers"] = {lang: str(text).encode() for lang, text in to_object(values["answers"]).items()}
     values["overridden"] = bool(values["overridden"])

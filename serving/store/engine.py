@@ -7,23 +7,24 @@ a writer reads cannot change before it commits, which is what capacity and idemp
 
 from __future__ import annotations
 
+import json
 import sqlite3
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from sqlalchemy import Connection, Engine, create_engine, event, make_url, text
+from sqlalchemy import Connection, Engine, create_engine, event, make_url, select, text
 from sqlalchemy.engine import URL
 from sqlalchemy.exc import ArgumentError, DBAPIError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from serving.store import schema
 from serving.store.alerts import AlertReader, AlertWriter
-from serving.store.chain import LogReader
+from serving.store.chain import GENESIS, LogReader
 from serving.store.decisions import DecisionReader, DecisionWriter
 from serving.store.events import EventReader, EventWriter
 from serving.store.keys import ApiKey, KeyReader, KeyWriter
@@ -34,14 +35,43 @@ _ADVISORY_KEY: Final = 0x6661_6972_6C65_6164  # "fairlead"
 _BUSY_CODES: Final = ("55P03", "57014", "40001", "40P01")  # lock and statement timeouts, serialisation, deadlock
 
 
+# What every decision asks first, in one go.
+_PULSE: Final = (
+    "SELECT (SELECT MAX(seq) FROM events), (SELECT value FROM settings WHERE name = 'rule_mode'), l.seq, l.hash"
+    " FROM (SELECT 1 AS one) AS x LEFT JOIN (SELECT seq, hash FROM log ORDER BY seq DESC LIMIT 1) AS l ON 1 = 1"
+)
+
+
+@dataclass(frozen=True)
+class Pulse:
+    """How far the store has come: newest event batch, the rule-mode setting, and the head of the log."""
+
+    last_event: int
+    rule_mode: object
+    seq: int
+    head: str
+
+
 @dataclass
 class Reader(LogReader, AlertReader, EventReader, KeyReader, DecisionReader):
     """One consistent view of the store: everything read through it is as of the same moment."""
+
+    def pulse(self) -> Pulse:
+        """How far the store has come."""
+        last, mode, seq, head = self.run(_PULSE)[0]
+        return Pulse(last or 0, None if mode is None else json.loads(mode), seq or 0, head or GENESIS)
 
 
 @dataclass
 class Transaction(AlertWriter, EventWriter, KeyWriter, DecisionWriter, Reader):
     """The exclusive writer: commits when the block ends, leaves nothing behind when it raises."""
+
+    def pulse(self) -> Pulse:
+        """How far the store has come; later entries are chained onto this head."""
+        found = super().pulse()
+        if self._head.seq < 0:
+            self._head.seq, self._head.hash = found.seq, found.head
+        return found
 
 
 class Store:
@@ -108,6 +138,28 @@ class Store:
         finally:
             self._writing.now = False
             self._writer.release()
+
+    def copy_to(self, path: Path) -> None:
+        """A whole copy as of one moment in a SQLite file that is not there yet, while others read and write.
+
+        It is a backup and can be opened as a store.
+        """
+        if path.exists():
+            raise StoreError(f"{path} is there already; a copy never writes over anything")
+        if self.dialect == "sqlite":
+            with _translated(), self._engine.connect() as connection:
+                raw = connection.connection.driver_connection
+                assert isinstance(raw, sqlite3.Connection)
+                with closing(sqlite3.connect(path)) as copy:
+                    raw.backup(copy)
+            return
+        with self.read() as view, Store(path, clock=self._clock) as copied, copied.transaction() as tx:
+            for table in schema.METADATA.sorted_tables:
+                if table is schema.schema_version:
+                    continue
+                rows = view.connection.execution_options(yield_per=1_000).execute(select(table))
+                for part in rows.mappings().partitions():
+                    tx.connection.execute(table.insert(), [dict(row) for row in part])
 
     def find_key(self, key: str) -> ApiKey | None:
         """The key that `key` is, unless revoked or unknown."""

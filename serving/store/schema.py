@@ -6,6 +6,7 @@ Times are int64 microseconds UTC; JSON is text, so that SQLite and PostgreSQL ke
 
 from __future__ import annotations
 
+import json
 from typing import Final
 
 from sqlalchemy import (
@@ -23,11 +24,13 @@ from sqlalchemy import (
     func,
     inspect,
     select,
+    text,
+    update,
 )
 
 from features.errors import FairleadError
 
-VERSION: Final = 1
+VERSION: Final = 2
 
 # SQLite makes only INTEGER PRIMARY KEY the row's own id; BIGINT would cost a second tree.
 _BIG = BigInteger().with_variant(Integer(), "sqlite")
@@ -51,6 +54,7 @@ log = Table(
     Column("digest", String(64), nullable=False),
     Column("previous", String(64), nullable=False),
     Column("hash", String(64), nullable=False),
+    Index("log_by_moment", "at"),
 )
 
 payloads = Table(
@@ -81,8 +85,10 @@ decisions = Table(
     Column("record", Text, nullable=False),
     Column("lead", Text, nullable=False),
     Column("answers", Text, nullable=False),
+    Column("account_id", Text, nullable=False, server_default=""),
     Index("decisions_by_status", "status", "decided_at"),
     Index("decisions_by_owner", "owner_rep_id", "seq"),
+    Index("decisions_by_account", "account_id", "owned_at"),
 )
 
 placements = Table(
@@ -161,5 +167,19 @@ def migrate(connection: Connection, now: int) -> None:
         )
     if found == VERSION:
         return
+    if found == 1:
+        _add_accounts(connection)
     METADATA.create_all(connection)
     connection.execute(schema_version.insert().values(version=VERSION, applied_at=now))
+
+
+def _add_accounts(connection: Connection) -> None:
+    """Version 2: decisions by account, so that the next lead of an account finds its owner."""
+    connection.execute(text("ALTER TABLE decisions ADD COLUMN account_id TEXT NOT NULL DEFAULT ''"))
+    for lead_id, lead in connection.execute(select(decisions.c.lead_id, decisions.c.lead)).all():
+        account = json.loads(lead).get("account_id")
+        if account:
+            change = update(decisions).where(decisions.c.lead_id == lead_id)
+            connection.execute(change.values(account_id=str(account)))
+    connection.execute(text("CREATE INDEX decisions_by_account ON decisions (account_id, owned_at)"))
+    connection.execute(text("CREATE INDEX log_by_moment ON log (at)"))

@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from sqlalchemy import Connection
+from sqlalchemy.exc import DBAPIError
 
 from features.errors import FairleadError
 
@@ -32,6 +34,21 @@ class Session:
 
     connection: Connection
     clock: Clock
+
+    def run(self, statement: str, *values: object) -> list[tuple[Any, ...]]:
+        """Rows of a statement with `?` for values, by the driver itself: what every decision asks must cost little."""
+        dialect = self.connection.dialect
+        driver = dialect.dbapi
+        assert driver is not None
+        ours = statement if dialect.name == "sqlite" else statement.replace("?", "%s")
+        cursor = self.connection.connection.cursor()
+        try:
+            cursor.execute(ours, values)
+            return list(cursor.fetchall()) if cursor.description is not None else []
+        except driver.Error as error:
+            raise DBAPIError.instance(ours, None, error, driver.Error, dialect=dialect) from error
+        finally:
+            cursor.close()
 
 
 def to_text(value: object) -> str:

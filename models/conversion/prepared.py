@@ -1,0 +1,344 @@
+"""One lead against a team that does not change between leads: the reps' side of the models, worked out beforehand.
+
+What is asked of the models stays what `ConversionModel.predict_matrix` and `AmountModel.expected_matrix` say, up to
+rounding; only the lead's own side is left to do for each lead. Trees are answered by bit masks where a check on random
+rows finds them equal to LightGBM, else by LightGBM itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+from scipy.special import expit
+
+from models.conversion.amount import AmountModel
+from models.conversion.design import Codes, Design, Floats, NumberTerm, text_column
+from models.conversion.explanation import scaled
+from models.conversion.model import ConversionModel
+from models.conversion.predictor import mean_logit
+from models.conversion.residual import ResidualTrees
+from models.trees import Trees, UnreadableTreesError, read_trees
+
+Flags = npt.NDArray[np.bool_]
+
+_LARGEST: Final = 1e100
+_PARITY_ROWS: Final = 64
+_PARITY: Final = 1e-9
+
+
+@dataclass(frozen=True)
+class LeadValues:
+    """One lead as the models see it: numbers (NaN where missing) and texts ("" where missing) by column."""
+
+    numbers: Mapping[str, float]
+    texts: Mapping[str, str]
+
+
+class RowEncoder:
+    """The lead's side of a design for one row at a time: what `Design.encode` and `dense` say, without a frame."""
+
+    def __init__(self, design: Design) -> None:
+        self._width = design.n_numeric + design.n_levels
+        self._names: list[str] = []
+        rows: list[tuple[float, ...]] = []
+        at = 1
+        for term in design.numbers:
+            if term.side == "lead":
+                source = len(self._names)
+                self._names.append(term.name)
+                knots = [-np.inf, *term.knots] + [np.nan] * int(term.indicator)
+                for k, knot in enumerate(knots):
+                    rows.append((at + k, source, term.low, term.high, term.fill, knot, term.centres[k], term.scales[k]))
+            at += term.width
+        table = np.array(rows, dtype=np.float64).reshape(len(rows), 8)
+        self._at, self._source = table[:, 0].astype(np.int64), table[:, 1].astype(np.int64)
+        self._low, self._high, self._fill, knot, self._centre, self._scale = table[:, 2:8].T
+        self._indicator = np.isnan(knot)
+        self._line = np.isneginf(knot)
+        self._knot = np.where(self._line | self._indicator, 0.0, knot)
+        self._levels: list[tuple[str, dict[str, int]]] = []
+        start = design.n_numeric
+        for level in design.levels:
+            if level.side == "lead":
+                self._levels.append((level.name, {name: start + k for k, name in enumerate(level.levels)}))
+            start += len(level.levels)
+        self._cells: list[tuple[str, dict[str, int], npt.NDArray[np.float64] | None, int]] = []
+        start, self._no_cell = 1, design.n_cells
+        for interaction in design.interactions:
+            index = {name: start + k for k, name in enumerate(interaction.levels)}
+            edges = np.asarray(interaction.edges, dtype=np.float64) if interaction.edges else None
+            self._cells.append((interaction.name, index, edges, start))
+            start += len(interaction.levels)
+
+    def row(self, lead: LeadValues) -> Floats:
+        """(p,) coefficients' columns of the lead; a number the lead has no column for is at its mean."""
+        found = np.zeros(self._width)
+        found[0] = 1.0
+        if self._names:
+            given = np.array([lead.numbers.get(name, np.nan) for name in self._names])
+            missing = ~np.isfinite(given)
+            given = np.clip(given, -_LARGEST, _LARGEST)[self._source]
+            missing = missing[self._source]
+            clipped = np.clip(np.where(missing, self._fill, given), self._low, self._high)
+            raw = np.where(self._line, clipped, np.maximum(clipped - self._knot, 0.0))
+            raw = np.where(self._indicator, missing, raw)
+            found[self._at] = (raw - self._centre) / self._scale
+        for name, index in self._levels:
+            place = index.get(lead.texts.get(name, ""), -1)
+            if place >= 0:
+                found[place] = 1.0
+        return found
+
+    def cells(self, lead: LeadValues) -> Codes:
+        """(D,) a rep's effects that the lead calls for; the last, of no effect, where it calls for none."""
+        found = np.full(len(self._cells), self._no_cell, dtype=np.int64)
+        for k, (name, index, edges, start) in enumerate(self._cells):
+            if edges is None:
+                found[k] = index.get(lead.texts.get(name, ""), self._no_cell)
+                continue
+            value = lead.numbers.get(name, np.nan)
+            if np.isfinite(value):
+                found[k] = start + int(np.searchsorted(edges, min(max(value, -_LARGEST), _LARGEST), side="right"))
+        return found
+
+
+class TreeSides:
+    """The residual trees with the reps' splits struck out beforehand."""
+
+    def __init__(self, residual: ResidualTrees, reps: pd.DataFrame, lead_names: Sequence[str]) -> None:
+        self.residual = residual
+        own = set(lead_names)
+        self.of_lead = np.array([name in own and not name.startswith("rep_") for name in residual.names])
+        self.levels = {term.name: term.index for term in residual.levels}
+        self.rep_rows = residual.features(reps)
+        self.rep_rows[:, self.of_lead] = 0.0
+        self.trees = checked_trees(residual)
+        self.pair_at = [
+            (k, name) for k, name in enumerate(residual.names) if not self.of_lead[k] and name not in reps.columns
+        ]
+        if self.trees is None:
+            return
+        of_pair = np.zeros(len(residual.names), dtype=bool)
+        of_pair[[k for k, _ in self.pair_at]] = True
+        self._lead_nodes = self.trees.nodes.of_features(self.of_lead)
+        self._pair_nodes = self.trees.nodes.of_features(of_pair)
+        self._rep_masks = self.trees.masks(self.rep_rows, ~(self.of_lead | of_pair))
+
+    def lead_row(self, lead: LeadValues) -> Floats:
+        """(F,) the lead's features, 0 in the places of others."""
+        row = np.zeros(len(self.residual.names))
+        for k, name in enumerate(self.residual.names):
+            if self.of_lead[k]:
+                row[k] = self._value(name, lead)
+        return row
+
+    def _value(self, name: str, lead: LeadValues) -> float:
+        if name in self.levels:
+            return float(self.levels[name].get(lead.texts.get(name, ""), np.nan))
+        value = lead.numbers.get(name, np.nan)
+        return min(max(value, -_LARGEST), _LARGEST) if np.isfinite(value) else np.nan
+
+    def rows(self, lead_row: Floats, pairs: Mapping[str, Floats]) -> Floats:
+        """(R, F) features of the lead with every rep."""
+        rows = self.rep_rows + lead_row
+        for k, name in self.pair_at:
+            if name in pairs:
+                rows[:, k] = pairs[name]
+        return rows
+
+    def predict(self, lead_row: Floats, pairs: Mapping[str, Floats]) -> Floats:
+        """(R,) weighted addition to the log-odds."""
+        if self.trees is None:
+            return self.residual.predict(self.rows(lead_row, pairs))
+        masks = self._rep_masks
+        if len(self._pair_nodes.tree):
+            masks = masks & self.trees.masks_by(self._pair_nodes, self.rows(lead_row, pairs))
+        shared = self.trees.masks_by(self._lead_nodes, lead_row[None, :])[0]
+        return self.residual.weight * self.trees.total(masks, shared)
+
+    def difference(self, lead_row: Floats, pairs: Mapping[str, Floats], a: int, b: int) -> dict[str, float]:
+        """What each feature adds to the log-odds of rep a over rep b."""
+        rows = self.rows(lead_row, pairs)[[a, b]]
+        if self.trees is None:
+            parts = self.residual.contributions(rows)
+            values = parts[0, :-1] - parts[1, :-1]
+        else:
+            values = self.residual.weight * self.trees.difference(rows[0], rows[1])
+        return {name: float(value) for name, value in zip(self.residual.names, values, strict=True) if value}
+
+
+def checked_trees(residual: ResidualTrees) -> Trees | None:
+    """The residual's trees by bit masks; None where they differ from LightGBM on random rows, or cannot be read."""
+    try:
+        trees = read_trees(residual.text)
+    except UnreadableTreesError:
+        return None
+    rng = np.random.default_rng(0)
+    spread = trees.nodes.threshold
+    rows = rng.choice(spread, (_PARITY_ROWS, len(residual.names))) if len(spread) else np.zeros((1, 1))
+    rows = rows + rng.choice([0.0, 0.0, 1.0, -1.0, np.nan], rows.shape)
+    if rows.shape[1] != len(residual.names):
+        rows = np.zeros((1, len(residual.names)))
+    said = np.asarray(residual.booster.predict(rows, raw_score=True, num_threads=1))
+    return trees if np.allclose(trees.predict(rows), said, rtol=0, atol=_PARITY) else None
+
+
+class PreparedReps:
+    """The models with the reps of one frame (R rows: rep columns and `rep_id`) put in.
+
+    `lead_only`: the reps do not differ in winning, so that their amounts are levelled too.
+    """
+
+    def __init__(
+        self,
+        conversion: ConversionModel,
+        amount: AmountModel,
+        reps: pd.DataFrame,
+        lead_names: Sequence[str],
+        lead_only: bool = False,
+    ) -> None:
+        self.conversion, self.amount, self.lead_only = conversion, amount, lead_only
+        self.n_reps = len(reps)
+        self._prepare_pooled(reps)
+        self._prepare_amount(reps)
+        residual = conversion.residual
+        self._trees = None if residual is None else TreeSides(residual, reps, lead_names)
+
+    def _prepare_pooled(self, reps: pd.DataFrame) -> None:
+        pooled = self.conversion.pooled
+        design = pooled.design
+        self._encoder = RowEncoder(design)
+        self._by_rep = design.mode != "lead_only"
+        self._pair_terms = _pair_terms(design)
+        names = list(dict.fromkeys(design.fixed_names))
+        self._names = names
+        self._name_of = np.array([names.index(name) for name in design.fixed_names])
+        if not self._by_rep:
+            return
+        rep_x = design.dense(design.encode(reps, ("rep",)))
+        effects, spread, covariance, regression = pooled.of_reps(text_column(reps, "rep_id"))
+        rep_u = rep_x - regression
+        covered = rep_u @ pooled.fixed_covariance
+        self._rep_x, self._rep_u = rep_x, rep_u
+        self._rep_mean = rep_x @ pooled.beta + effects[:, 0]
+        self._rep_variance = np.einsum("np,np->n", covered, rep_u) + spread[:, 0]
+        self._effects_t = np.ascontiguousarray(effects.T)
+        self._both_t = np.ascontiguousarray((spread + 2.0 * covariance).T)
+        self._covered = covered
+
+    def _prepare_amount(self, reps: pd.DataFrame) -> None:
+        self._amount_encoder = RowEncoder(self.amount.design)
+        self._amount_reps = self.amount.rep_logs(reps) if self.amount.n else np.zeros(self.n_reps)
+
+    def pair_names(self) -> tuple[str, ...]:
+        """Pair columns that the models look at."""
+        names = [name for name, _ in self._pair_terms]
+        names += [name for _, name in self._trees.pair_at] if self._trees is not None else []
+        return tuple(dict.fromkeys(name for name in names if not name.startswith("rep_")))
+
+    def score(self, lead: LeadValues, pairs: Mapping[str, Floats] | None = None) -> tuple[Floats, Floats, Floats]:
+        """(R,) win probability, sd of its logit, and expected value (major units) of the lead with every rep.
+
+        `pairs`: (R,) values of `pair_names()`; one not given is at its mean.
+        """
+        given = pairs or {}
+        mean, variance = self._moments(lead, given)
+        calibrator = self.conversion.calibrator
+        probability = expit(calibrator.apply(mean_logit(mean, variance)))
+        worth = self._amounts(lead)
+        if self.lead_only and worth.size:
+            worth = np.full(worth.size, worth.mean())
+        return probability, abs(calibrator.slope) * np.sqrt(variance), probability * worth
+
+    def _moments(self, lead: LeadValues, pairs: Mapping[str, Floats]) -> tuple[Floats, Floats]:
+        """(R,) mean and variance of the log-odds."""
+        pooled = self.conversion.pooled
+        x = self._encoder.row(lead)
+        projected = x @ pooled.fixed_covariance
+        own, certain = float(x @ pooled.beta), float(projected @ x)
+        if not self._by_rep:
+            mean, variance = np.full(self.n_reps, own), np.full(self.n_reps, certain)
+        else:
+            mean = own + self._rep_mean
+            variance = 2.0 * (self._rep_u @ projected) + (certain + self._rep_variance)
+            for cell in self._encoder.cells(lead):
+                mean += self._effects_t[cell]
+                variance += self._both_t[cell]
+            self._add_pairs(mean, variance, projected, pairs)
+            variance = np.maximum(variance, 1e-12)
+        if self._trees is not None:
+            mean = mean + self._trees.predict(self._trees.lead_row(lead), pairs)
+        return mean, variance
+
+    def _add_pairs(self, mean: Floats, variance: Floats, projected: Floats, pairs: Mapping[str, Floats]) -> None:
+        pooled = self.conversion.pooled
+        columns = self._pair_columns(pairs)
+        for at, values in columns:
+            mean += values * pooled.beta[at]
+            variance += 2.0 * values * (projected[at] + self._covered[:, at])
+            for other, others in columns:
+                variance += values * others * pooled.fixed_covariance[at, other]
+
+    def _pair_columns(self, pairs: Mapping[str, Floats]) -> list[tuple[int, Floats]]:
+        found: list[tuple[int, Floats]] = []
+        for name, (at, term) in self._pair_terms:
+            if name in pairs:
+                columns = term.encode(np.where(np.isfinite(pairs[name]), pairs[name], np.nan))
+                found += [(at + k, columns[:, k]) for k in range(term.width)]
+        return found
+
+    def _amounts(self, lead: LeadValues) -> Floats:
+        """(R,) mean amount if won, major units."""
+        if self.amount.n == 0:
+            return np.zeros(self.n_reps)
+        return self.amount.from_logs(float(self._amount_encoder.row(lead) @ self.amount.beta) + self._amount_reps)
+
+    def explain(
+        self, lead: LeadValues, a: int, b: int, pairs: Mapping[str, Floats] | None = None
+    ) -> list[tuple[str, float]]:
+        """Why the win probability is another with rep a than with rep b: (name, points 0-1), largest first, adding up.
+
+        `models.conversion.explanation` says what "certainty" is. Trees are shared exactly, with b as the background.
+        """
+        given = pairs or {}
+        mean, variance = self._moments(lead, given)
+        calibrator = self.conversion.calibrator
+        logits = calibrator.apply(mean_logit(mean, variance))[[a, b]]
+        probabilities = expit(logits)
+        parts = self._linear_parts(lead, a, b, given)
+        if self._trees is not None:
+            for name, value in self._trees.difference(self._trees.lead_row(lead), given, a, b).items():
+                parts[name] = parts.get(name, 0.0) + value
+        shrink = mean_logit(np.ones(2), variance[[a, b]])
+        first, second = float(logits[0]), float(logits[1])
+        p, q = float(probabilities[0]), float(probabilities[1])
+        return list(scaled(parts, calibrator.slope * float(shrink.mean()), (first, second), (p, q)).contributions)
+
+    def _linear_parts(self, lead: LeadValues, a: int, b: int, pairs: Mapping[str, Floats]) -> dict[str, float]:
+        if not self._by_rep:
+            return {}
+        pooled = self.conversion.pooled
+        step = self._rep_x[a] - self._rep_x[b]
+        for at, values in self._pair_columns(pairs):
+            step[at] = values[a] - values[b]
+        by_name = np.bincount(self._name_of, weights=step * pooled.beta, minlength=len(self._names))
+        parts = {name: float(value) for name, value in zip(self._names, by_name, strict=True) if name and value}
+        effects = self._effects_t
+        parts["rep"] = float(effects[0, a] - effects[0, b])
+        for term, cell in zip(pooled.design.interactions, self._encoder.cells(lead), strict=True):
+            parts[f"rep x {term.name}"] = float(effects[cell, a] - effects[cell, b])
+        return parts
+
+
+def _pair_terms(design: Design) -> list[tuple[str, tuple[int, NumberTerm]]]:
+    found, at = [], 1
+    for term in design.numbers:
+        if term.side == "pair":
+            found.append((term.name, (at, term)))
+        at += term.width
+    return found
