@@ -58,7 +58,7 @@ def run_demo(out: Path, reps: int, months: int, seed: int, lang: str, say: Calla
     prepare_folder(out)
     data, home = out / "data", out / "home"
     say(f"1/7  Tables of {reps} reps and {months} months, with known truth")
-    write_world(data, WorldConfig(n_reps=reps, n_months=months, seed=seed, language=as_lang(lang)))
+    write_world(data, WorldConfig(n_reps=reps, n_months=months, seed=seed, language=as_lang(lang), currency="CNY"))
     zone = open_session(data, home, None).tables.zone
     monday, fresh, names = last_week(data, zone)
     write_leads(out / "new-leads.csv", fresh, names)
@@ -86,8 +86,10 @@ def run_demo(out: Path, reps: int, months: int, seed: int, lang: str, say: Calla
     say("7/7  Replay of eight weeks under rival policies")
     replay = simulate_weeks(session, 8, seed)
     replay.write(out / "simulation")
-    index = write_index(out, core, replay, warnings, lang)
+    index, said = write_index(out, core, replay, warnings, lang)
     core.close()
+    yield ""
+    yield from said
     yield ""
     yield f"Done. Open {index} in a browser; then try it live:"
     yield f"  fairlead serve --data {data} --home {home} --as-of {moments.iso(monday, zone)[:10]}"

@@ -11,15 +11,17 @@ from markupsafe import Markup
 
 from features import moments
 from features.moments import parse_month
+from models.drivers.effects import EffectRow
 from serving import texts
 from serving.core import Core
-from serving.pages.fans import fan, outlook_sentence, rows_of
+from serving.pages.fans import NARROW, fan, outlook_sentence, rows_of
 from serving.pages.rendering import HTML_LANG, OTHER, inline_css, render
 from serving.pages.simulation_page import gain_figures
-from serving.reports import charts
+from serving.reports import charts, effect_view
 from serving.reports.tables import Cell, ChartView, Row, TableView, numeric, text
 from serving.simulation import Simulation, headline
 from serving.texts import LANGUAGES, Lang, as_lang, money, number, t
+from training.replay_weeks import HABIT, OURS
 
 _FILES: Final = (
     ("report_en", "report-en/report.html"),
@@ -37,26 +39,33 @@ _N_URGENT: Final = 3
 _N_DRIVERS: Final = 3
 
 
-def write_index(out: Path, core: Core, simulation: Simulation, warnings: list[dict[str, Any]], lang: str) -> Path:
-    """Path of `index.html`, written beside `index-zh.html`; each stands alone, and links only to what is there.
+def write_index(
+    out: Path, core: Core, simulation: Simulation, warnings: list[dict[str, Any]], lang: str
+) -> tuple[Path, list[str]]:
+    """Path of the start page in `lang`, written beside its sibling, and its headline in sentences.
 
-    `warnings` are in `lang`; the other language's words are asked of `core`.
+    `index.html` and `index-zh.html` stand alone and link only to what is there. `warnings` are in `lang`; the other
+    language's words are asked of `core`.
     """
     company = rows_of(core.forecast_table(None, "company"))
-    ranking = core.driver_payload(None).ranking
+    payload = core.driver_payload(None)
+    said: dict[str, list[str]] = {}
     for spoken in LANGUAGES:
         items = warnings if spoken == as_lang(lang) else core.warning_items(spoken)
+        said[spoken] = _headline(core, simulation, company, items, payload.effects, spoken)
         context = {
             **_frame(out, core, spoken),
+            "headline": said[spoken],
+            "next": _open_next(spoken),
             "figures": _figures(core, simulation, company, items, spoken),
             "urgent": [_urgent(core, item) for item in items[:_N_URGENT]],
             "kinds": _kinds(items, spoken),
             "forecast": _forecast(core, company, spoken),
             "replay": headline(simulation.replay, spoken),
-            "drivers": _drivers(ranking, simulation.currency, spoken),
+            "drivers": _drivers(payload.ranking, simulation.currency, spoken),
         }
         (out / index_name(spoken)).write_text(render("demo.html.j2", spoken, context), encoding="utf-8")
-    return out / index_name("en")
+    return out / index_name(as_lang(lang)), said[as_lang(lang)]
 
 
 def index_name(lang: Lang) -> str:
@@ -99,6 +108,56 @@ def _ordered(lang: Lang) -> list[tuple[str, str]]:
     return sorted(_FILES, key=lambda file: file[0].endswith(f"_{OTHER[lang]}"))
 
 
+def _headline(
+    core: Core,
+    simulation: Simulation,
+    company: Sequence[Mapping[str, Any]],
+    items: Sequence[Mapping[str, Any]],
+    effects: Sequence[EffectRow],
+    lang: Lang,
+) -> list[str]:
+    """What a sales head would want to keep, in money: routing, the month, what to try, what to look at."""
+    general = core.session.config.general
+    sentences = [
+        _gain_sentence(simulation, lang),
+        outlook_sentence(company[0], general.currency, lang, general.miss_ratio),
+    ]
+    best = effect_view.best_lever([one for one in effects if one.outcome == "contribution"])
+    if best is not None:
+        amount, low, high = effect_view.amounts(best, general.currency, lang)
+        name = texts.driver(lang, best.driver)
+        sentences.append(t(lang, "demo.lever", driver=name, amount=amount, low=low, high=high))
+    high_n = sum(item["severity"] == "high" for item in items)
+    sentences.append(t(lang, "demo.attention", n=number(lang, len(items)), high=number(lang, high_n)))
+    return sentences
+
+
+def _gain_sentence(simulation: Simulation, lang: Lang) -> str:
+    found = simulation.replay
+    if found.routing_mode == "lead_only":
+        return t(lang, "simulation.lead_only")
+    ours, habit = found.result(OURS), found.result(HABIT)
+    weeks = {"n": number(lang, found.n_leads), "first": found.first_week, "last": found.last_week}
+    gain = money(lang, simulation.currency, ours.value - habit.value, signed=True)
+    said = t(lang, "demo.gain_money", gain=gain, wins=number(lang, ours.wins - habit.wins, 1, signed=True), **weeks)
+    if found.has_truth and ours.true_wins is not None and habit.true_wins is not None:
+        said += t(lang, "demo.gain_true", wins=number(lang, ours.true_wins - habit.true_wins, 1, signed=True))
+    return said
+
+
+def _open_next(lang: Lang) -> list[dict[str, str]]:
+    """The two pages to read next, in this language."""
+    paths = dict(_FILES)
+    return [
+        {
+            "path": paths[f"{name}_{lang}"],
+            "name": t(lang, f"demo.next_{name}"),
+            "note": t(lang, f"demo.next_{name}_note"),
+        }
+        for name in ("report", "simulation")
+    ]
+
+
 def _figures(
     core: Core,
     simulation: Simulation,
@@ -118,15 +177,15 @@ def _figures(
 
     month = texts.month(lang, parse_month(str(first["month"])))
     return [
-        card("routed", number(lang, sum(counted.decisions.values())), held=number(lang, counted.held)),
         card(
             "gain",
-            gains[0]["value"] if gains else t(lang, "demo.gain_none"),
+            gains[1]["value"] if gains else t(lang, "demo.gain_none"),
             first=found.first_week,
             last=found.last_week,
         ),
-        card("warned", number(lang, len(items)), high=number(lang, high)),
         card("expected", cash[0], t(lang, "demo.expected", month=month), low=cash[1], high=cash[2]),
+        card("warned", number(lang, len(items)), high=number(lang, high)),
+        card("routed", number(lang, sum(counted.decisions.values())), held=number(lang, counted.held)),
     ]
 
 
@@ -158,7 +217,7 @@ def _forecast(core: Core, company: Sequence[Mapping[str, Any]], lang: Lang) -> d
     general = core.session.config.general
     return {
         "sentence": outlook_sentence(company[0], general.currency, lang, general.miss_ratio),
-        "chart": fan(company, t(lang, "demo.fan_title"), general.currency, lang),
+        "chart": fan(company, t(lang, "demo.fan_title"), general.currency, lang, NARROW),
     }
 
 

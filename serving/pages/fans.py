@@ -16,6 +16,7 @@ from serving.reports import charts
 from serving.reports.tables import ChartView
 from serving.texts import Lang, money, percent, t
 
+NARROW: Final = 500.0  # a chart that a phone can show, or that stands beside its table
 QUANTILES: Final = tuple(f"p{k}" for k in range(10, 100, 10))
 
 

@@ -14,7 +14,7 @@ from serving import texts
 from serving.http.problems import Problem
 from serving.http.scoping import Scope, check_level
 from serving.pages import exports
-from serving.pages.fans import QUANTILES, chance, fan, finite, outlook_sentence
+from serving.pages.fans import NARROW, QUANTILES, chance, fan, finite, outlook_sentence
 from serving.pages.visit import Visit, visits
 from serving.reports import charts
 from serving.reports.tables import Cell, ChartView, Row, TableView, numeric, text
@@ -24,7 +24,6 @@ router = APIRouter(include_in_schema=False)
 LEVELS: Final = ("company", "team", "rep")
 _FANS_PER_PAGE: Final = 12
 _COLUMNS: Final = ("p10", "p50", "p90", "target", "p_miss")
-_FAN_WIDTH: Final = 500  # it stands beside its table
 _METRICS: Final = ("pinball", "crps", "wape", "coverage_80")
 
 
@@ -105,7 +104,7 @@ def _part(visit: Visit, level: str, id_: str, rows: Sequence[Mapping[str, Any]],
         "name": name,
         "href": visit.href("/reps", id_) if level == "rep" else "",
         "sentence": outlook_sentence(chosen, visit.book.currency, visit.lang, ratio),
-        "chart": fan(rows, title, visit.book.currency, visit.lang, _FAN_WIDTH),
+        "chart": fan(rows, title, visit.book.currency, visit.lang, NARROW),
         "table": _table(visit, name, [row for row in rows if not month or row["month"] == month]),
     }
 

@@ -14,7 +14,7 @@ from features.moments import DAY
 from serving import texts
 from serving.http.scoping import Scope
 from serving.pages.book import Seat
-from serving.pages.fans import fan, outlook_sentence
+from serving.pages.fans import NARROW, fan, outlook_sentence
 from serving.pages.visit import Visit, visits
 
 router = APIRouter(include_in_schema=False)
@@ -116,7 +116,7 @@ def _outlook(visit: Visit, scope: Scope) -> dict[str, Any] | None:
         "first": mine[0],
         "month": texts.month(visit.lang, moments.parse_month(str(mine[0]["month"]))),
         "sentence": outlook_sentence(mine[0], visit.book.currency, visit.lang, ratio),
-        "chart": fan(mine, title, visit.book.currency, visit.lang),
+        "chart": fan(mine, title, visit.book.currency, visit.lang, NARROW),
     }
 
 
