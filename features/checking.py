@@ -122,12 +122,21 @@ def _missing_rule(name: str, columns: pd.Index) -> str:
 def _column(raw: RawTable, column: Column, zone: str, found: FaultList) -> Any:
     text = cells.stripped(raw.frame[column.name])
     _check_length(text, column.name, found)
-    if column.required:
-        found.cells(cells.is_empty(text), column.name, None, "required cell is empty")
+    empty = cells.is_empty(text)
+    if column.required and not column.may_be_empty:
+        found.cells(empty & _to_be_filled(raw, column), column.name, None, "required cell is empty")
     parsed = cells.parse(text, column, zone, column.name in raw.typed_dates)
     for mask, rule in parsed.broken:
         found.cells(mask, column.name, text, rule)
-    return parsed.values
+    return parsed.values if column.filled_where is None else np.where(empty, 0, np.asarray(parsed.values))
+
+
+def _to_be_filled(raw: RawTable, column: Column) -> npt.NDArray[np.bool_]:
+    """Rows in which the column must have a value; all of them where the column that says so is missing itself."""
+    if column.filled_where is None or column.filled_where[0] not in raw.frame.columns:
+        return np.ones(len(raw.rows), dtype=bool)
+    other, value = column.filled_where
+    return np.asarray(cells.stripped(raw.frame[other]) == value, dtype=bool)
 
 
 def _check_length(text: pd.Series, name: str, found: FaultList) -> None:

@@ -13,13 +13,19 @@ Kind = Literal["text", "date", "time", "number", "integer", "money", "boolean", 
 
 @dataclass(frozen=True)
 class Column:
-    """A column: its type, and whether it must be there. `minimum`/`maximum` bound numbers, both included."""
+    """A column: its type, and whether it must be there. `minimum`/`maximum` bound numbers, both included.
+
+    A required column's cells must be filled, too, unless it `may_be_empty`, or is to be `filled_where` another column
+    has a value: a lead whose source nobody knows is still a lead, and a lost deal has no amount.
+    """
 
     name: str
     kind: Kind
     required: bool = False
     minimum: float | None = None
     maximum: float | None = None
+    may_be_empty: bool = False
+    filled_where: tuple[str, str] | None = None
 
 
 @dataclass(frozen=True)
@@ -85,7 +91,7 @@ SCHEMA: Final[dict[str, TableSchema]] = {
             (
                 _text("lead_id", True),
                 Column("created_at", "time", True),
-                _text("source", True),
+                Column("source", "text", True, may_be_empty=True),
                 _text("territory"),
                 _text("industry"),
                 _text("marketer_id"),
@@ -146,7 +152,7 @@ SCHEMA: Final[dict[str, TableSchema]] = {
                 _text("rep_id", True),
                 Column("closed_at", "time", True),
                 Column("status", "status", True),
-                Column("amount", "money", True, minimum=0),
+                Column("amount", "money", True, minimum=0, filled_where=("status", "won")),
                 _text("lost_reason"),
                 _recorded(),
             ),

@@ -316,7 +316,8 @@ class Core:
     def assign_batch(
         self, leads: Sequence[Mapping[str, object]], *, decided_at: int | None, lang: str
     ) -> tuple[int, bytes]:
-        """201 and `{"items": [{"lead_id", "status_code", "decision"}]}`, decided together, duplicates once."""
+        """201 and `{"items": [{"lead_id", "status_code", "status", "rep_id", "decision"}]}`, decided together,
+        duplicates once."""
         typed = self._typed(leads)
         moment = self._moment(decided_at)
         with self.store.transaction() as tx:
@@ -326,6 +327,8 @@ class Core:
             {
                 "lead_id": stored.lead_id,
                 "status_code": 201 if new else 200,
+                "status": stored.status,
+                "rep_id": stored.owner_rep_id,
                 "decision": json.loads(self._answer(state, stored, lang)),
             }
             for stored, new in decided

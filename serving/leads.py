@@ -1,7 +1,7 @@
 """Leads as callers send them: typed at once where a row is plain, by the tables' own checks where it is not.
 
 The quick way gives what `features.rows.parse_rows` gives, or nothing: whatever is unusual (a number as text, white
-space, a column of another type, an unknown rep, a missing cell that is required) goes the long way and gets its
+space, a column of another type, an unknown rep, a missing cell that must be filled) goes the long way and gets its
 faults there.
 """
 
@@ -29,7 +29,7 @@ _TIME: Final = re.compile(
 )
 _LONGEST: Final = 10_000
 _LARGEST: Final = 10**15
-_REQUIRED: Final = frozenset({"lead_id", "source"})
+_REQUIRED: Final = frozenset({"lead_id"})
 _SLOW: Final = frozenset({"created_at", "recorded_at", "known_at"})
 _SCHEMA: Final = SCHEMA["leads"]
 _DTYPES: Final = {column.name: dtype_of(column) for column in _SCHEMA.columns}

@@ -166,7 +166,8 @@ async def _on_http_error(request: Request, error: Exception) -> Response:
     if isinstance(error, Problem):
         return answer_problem(request, error)
     slug = _BY_STATUS.get(error.status_code, "bad-request")
-    detail = TITLES[slug][0] if error.status_code in {404, 405} else str(error.detail)
+    title = TITLES[slug][1 if language_of(request) == "zh" else 0]
+    detail = title if error.status_code in {404, 405} else str(error.detail)
     return answer_problem(request, Problem(error.status_code, detail, slug=slug, headers=error.headers))
 
 

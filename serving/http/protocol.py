@@ -83,7 +83,8 @@ class ServiceProtocol(Protocol):
     def assign_batch(
         self, leads: Sequence[Mapping[str, object]], *, decided_at: int | None, lang: str
     ) -> tuple[int, bytes]:
-        """201 and `{"items": [{"lead_id", "status_code", "decision"}]}` as bytes, decided together, duplicates once."""
+        """201 and `{"items": [{"lead_id", "status_code", "status", "rep_id", "decision"}]}` as bytes, decided together,
+        duplicates once."""
         ...
 
     def decision(self, lead_id: str, *, lang: str) -> Json:

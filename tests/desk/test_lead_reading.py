@@ -81,8 +81,8 @@ def test_ordinary_rows_take_the_quick_way_and_faulty_ones_keep_their_place(synth
     assert typer.plain(good) is not None
     assert [lead.lead_id for lead in typer.leads([{**good, "lead_id": 7}, good])] == ["7", "A"]
     with pytest.raises(DataError) as caught:
-        typer.leads([good, {**good, "source": ""}, good, {**good, "sourced_by_rep_id": "nobody"}])
-    assert [(fault.row, fault.column) for fault in caught.value.faults] == [(2, "source"), (4, "sourced_by_rep_id")]
+        typer.leads([good, {**good, "created_at": ""}, good, {**good, "sourced_by_rep_id": "nobody"}])
+    assert [(fault.row, fault.column) for fault in caught.value.faults] == [(2, "created_at"), (4, "sourced_by_rep_id")]
 
 
 def test_a_lead_is_read_as_the_feature_engine_reads_it(synthetic):

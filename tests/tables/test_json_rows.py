@@ -65,7 +65,7 @@ def test_faults_name_the_row(tables, change, column, value, rule):
 
 def test_missing_columns_are_faults_of_each_row(tables):
     parsed = parse_rows("leads", [{}, LEAD], tables)
-    assert [(f.row, f.column) for f in parsed.faults] == [(1, "created_at"), (1, "lead_id"), (1, "source")]
+    assert [(f.row, f.column) for f in parsed.faults] == [(1, "created_at"), (1, "lead_id")]
 
 
 @pytest.mark.parametrize("row", [None, 3, "x", ["a"]])
@@ -183,7 +183,6 @@ def test_a_file_of_leads(tmp_path, tables):
     assert {(f.row, f.column) for f in caught.value.faults} == {
         (1, "sourced_by_rep_id"),
         (2, "created_at"),
-        (2, "source"),
         (2, "lead_id"),
     }
     with pytest.raises(RequestError, match="no such file"):

@@ -34,6 +34,15 @@ def test_the_good_folder_is_good(folder):
     }  # fmt: skip
 
 
+def test_what_nobody_knows_may_be_empty(folder):
+    """A lead whose source nobody knows is a lead, and a lost deal has no amount."""
+    (folder / "leads.csv").write_text(LEADS.replace("L2,2025-01-03,web", "L2,2025-01-03,"))
+    (folder / "deals.csv").write_text(DEALS + "D1,L1,007,2025-02-01,won,1\nD2,L2,007,2025-02-01,lost,\n")
+    tables = load_tables(folder, Config())
+    assert tables.leads["source"].tolist() == ["web", "", "web"]
+    assert tables.deals["amount"].tolist() == [100, 0]
+
+
 @pytest.mark.parametrize(
     ("row", "column", "value", "rule"),
     [
@@ -47,6 +56,7 @@ def test_the_good_folder_is_good(folder):
         ("D9,L1,007,2025-02-03,won,1e30", "amount", "1e30", "larger than"),
         ("D9,L1,007,2025-02-03,won,many", "amount", "many", "not a number"),
         ("D9,L1,007,2025-02-03,won,", "amount", "", "required cell is empty"),
+        ("D9,L1,007,2025-02-03,,5", "status", "", "required cell is empty"),
         ("D9,L1,007,,won,5", "closed_at", "", "required cell is empty"),
         ("D9,nobody,007,2025-02-03,won,5", "lead_id", "nobody", "not found in leads.lead_id"),
         ("D9,L1,7,2025-02-03,won,5", "rep_id", "7", "not found in reps.rep_id"),

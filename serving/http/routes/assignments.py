@@ -26,7 +26,11 @@ from serving.http.strict_json import StrictRoute
 router = APIRouter(tags=["assignments"], route_class=StrictRoute)
 
 _WHY = {**DECISION, "owner_rep_id": "R004", "history": HISTORY, "candidates": DECISION["alternatives"]}
-_BATCH = {"items": [{"lead_id": "L10423", "status_code": 201, "decision": DECISION}]}
+_BATCH = {
+    "items": [
+        {"lead_id": "L10423", "status_code": 201, "status": "assigned", "rep_id": "R017", "decision": DECISION},
+    ]
+}
 _LIST = {"items": [DECISION], "next_cursor": "4711"}
 LeadId = Annotated[str, Path(examples=["L10423"])]
 
