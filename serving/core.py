@@ -195,7 +195,7 @@ class Core:
     def _make_state(self, tables: Tables, last_event: int, before: State | None) -> State:
         newest = tables.newest()
         as_of = max(self.session.as_of, newest) if self.session.as_of_given else newest
-        workdays = self._unit.workdays if self._unit is not None else Workdays("none")
+        workdays = self._unit.workdays if self._unit is not None else Workdays("weekdays")
         board = Board(tables, self.session.config, as_of, self._unit, workdays, not self.session.as_of_given)
         return State(board, self.session, last_event, before)
 

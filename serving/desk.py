@@ -35,6 +35,7 @@ Flags = npt.NDArray[np.bool_]
 Json = dict[str, Any]
 
 END_OF_DAY = 18 * HOUR
+WORKING_DAY = 0.25  # of an ordinary day's work; weekends and holidays keep less
 _MOST_REMEMBERED = 4_000
 
 AnswersOf = Callable[[Mapping[str, Any]], dict[str, bytes]]
@@ -347,7 +348,7 @@ class RoutingDesk:
     def _is_working_day(self, day: int) -> bool:
         zone = self.board.known.zone
         weight = self.board.workdays.weights(int(moments.local_days(np.array([day]), zone)[0]), 1)
-        return bool(weight[0] >= 0.1)
+        return bool(weight[0] >= WORKING_DAY)
 
     # -- many leads at once -------------------------------------------------------------------------------------
 

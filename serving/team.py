@@ -51,6 +51,7 @@ class Team:
             unit.routing_mode == "lead_only",
         )  # fmt: skip
         self._spec = spec
+        self._wanted = frozenset(spec.lead_numeric)
         self._last: tuple[Lead, LeadValues, Mapping[str, Floats]] | None = None
         self._is_now = self.at == board.world.as_of
 
@@ -69,7 +70,9 @@ class Team:
 
     def _read(self, lead: Lead) -> tuple[LeadValues, Mapping[str, Floats]]:
         if self._is_now:
-            return self._reader.values(lead), self._reader.pairs(lead)
+            values = self._reader.values(lead)
+            if values.numbers.keys() >= self._wanted:
+                return values, self._reader.pairs(lead)
         frame = lead.frame()
         row = self._world.lead_features(frame, self.at).iloc[0]
         values = LeadValues(
