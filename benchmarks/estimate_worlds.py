@@ -23,10 +23,9 @@ Integers = npt.NDArray[np.int64]
 
 # Sd on the logit: ability, then rep x industry, x source, x territory, x company size.
 STRUCTURES: Final[dict[str, tuple[float, float, float, float, float]]] = {
-    "ability": (0.45, 0.15, 0.10, 0.0, 0.0),
-    "industry_source": (0.25, 0.50, 0.35, 0.0, 0.0),
-    "territory_size": (0.25, 0.0, 0.0, 0.45, 0.45),
-    "mixed": (0.30, 0.30, 0.25, 0.25, 0.25),
+    "industry_source": (0.25, 0.60, 0.40, 0.0, 0.0),
+    "territory_size": (0.25, 0.0, 0.0, 0.50, 0.50),
+    "mixed": (0.30, 0.40, 0.30, 0.35, 0.35),
     "null": (0.0, 0.0, 0.0, 0.0, 0.0),
 }
 COLUMNS: Final = PairColumns(
@@ -37,6 +36,7 @@ COLUMNS: Final = PairColumns(
 KINDS: Final = ("rep", "rep x industry", "rep x source", "rep x territory", "rep x lead_employees")
 N_LEADS, N_REPS = 15_000, 60
 REPLAYED_WEEKS = 6
+HIDDEN_SD = 0.5
 _START = 1_700_006_400_000_000  # a Wednesday; weeks here are counted from it
 _SIZE_EDGES = (20.0, 100.0, 400.0)
 _DAY_SHARES = np.array([0.24, 0.22, 0.2, 0.18, 0.12, 0.03, 0.01])
@@ -64,6 +64,7 @@ class EstimateWorld:
     habit_seen: Floats
     as_of: int
     variances: dict[str, float]
+    hidden: Floats
 
     def rep_frame(self, moment: int) -> pd.DataFrame:
         """Rep features at a moment; courses and follow-ups as known when the weeks began."""
@@ -91,7 +92,8 @@ def make_world(structure: str, load: float, seed: int, n_leads: int = N_LEADS) -
     week, at = week[order], at[order]
     leads, codes, seen = _leads(week.size, rng)
     rep = _Reps(sds, float(n_weeks), rng, null=structure == "null")
-    quality = seen + rng.normal(0, 0.5, week.size)
+    hidden = rng.normal(0, HIDDEN_SD, week.size)
+    quality = seen + hidden
     p = 1.0 / (1.0 + np.exp(-(-2.3 + quality[:, None] + rep.logit(at, codes))))
     mean_amount = np.exp(8.0 + 0.25 * np.log(leads["lead_employees"] / 60.0) + 0.3 * (codes["industry"] == 2))
     value = p * mean_amount.to_numpy()[:, None]
@@ -109,7 +111,7 @@ def make_world(structure: str, load: float, seed: int, n_leads: int = N_LEADS) -
     variances = dict(zip(KINDS, (np.maximum(sds, 1e-3) ** 2).tolist(), strict=True))
     return EstimateWorld(
         pairs, leads, stream, start, p, value, logged, seen, np.maximum((as_of - _START) / DAY - rep.hired, 0) / 365.25,
-        rep.hired, rep.courses((as_of - _START) / DAY), rep.habit_seen, as_of, variances,
+        rep.hired, rep.courses((as_of - _START) / DAY), rep.habit_seen, as_of, variances, hidden,
     )  # fmt: skip
 
 

@@ -1,6 +1,6 @@
 """Measures routing: share of the attainable gain with the true probabilities given, and the solver's time.
 
-`python benchmarks/routing.py [--weeks N] [--seeds N] [--solver-only]` prints two tables. 0 = the desk's old habit,
+`python -m benchmarks.routing [--weeks N] [--seeds N] [--solver-only]` prints two tables. 0 = the desk's old habit,
 1 = an oracle that knows every truth and each whole week's leads. Values are true, volume is unknown to the policies.
 """
 
@@ -25,6 +25,7 @@ Floats = npt.NDArray[np.float64]
 Integers = npt.NDArray[np.int64]
 STRUCTURES = ("ability", "affinity", "mixed")
 LOADS = (0.8, 1.0, 1.6)
+QUICK = ("--solver-only",)
 _DAY_SHARES = np.array([0.24, 0.22, 0.2, 0.18, 0.12, 0.03, 0.01])
 
 

@@ -15,7 +15,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from features import moments
-from features.config import Config
+from features.config import Config, Routing
 from features.errors import RequestError
 from features.moments import DAY, WEEK
 from features.outcomes import hand_overs, lead_outcomes
@@ -23,13 +23,17 @@ from features.tables import Tables
 from models.conversion.amount import AmountModel
 from models.conversion.columns import PairColumns
 from models.conversion.model import ConversionModel
+from models.conversion.pooled import QUICK
+from models.conversion.predictor import train_pooled
 from models.routing.baselines import FixedPrices, Greedy, Habit, LeastBusy, QuotaQueues, RoundRobin, TieredByTenure
 from models.routing.offpolicy import LoggedDecisions, OutcomeModel, SupportRules, evaluate, uplift
 from models.routing.replay import RoutingPolicy, Stream, replay
 from models.routing.repriced import Repriced
 from models.routing.rules import Desk, eligible_matrix
-from models.routing.settings import PolicySettings
+from models.routing.settings import policy_settings
 from training.datasets import Datasets, build_datasets, pair_columns
+from training.replay_gain import Gain, RuleCost, model_gain, rule_costs
+from training.unit import pair_values
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
@@ -42,6 +46,7 @@ HABIT = "habit"
 HISTORY_WEEKS = 12
 FEWEST_LEADS = 30
 SHARE_PRIOR = 2.0
+HIGH_QUANTILE = 0.9
 
 
 @dataclass(frozen=True)
@@ -77,7 +82,8 @@ class PolicyResult:
 class Replay:
     """What the replay found. `given`: leads by policy and rep id; `habit_wins`: what really came of the log's choices.
 
-    `routing_mode` is what the data before the weeks support.
+    `routing_mode` is what the data before the weeks support. `model_gain`: ours less habit by the model, with its
+    interval; None where no gain is claimed because reps do not differ. `rule_costs`: of the rules that are set.
     """
 
     first_week: str
@@ -92,6 +98,8 @@ class Replay:
     n_mature: int
     has_truth: bool
     notes: tuple[str, ...] = field(default=())
+    model_gain: Gain | None = None
+    rule_costs: tuple[RuleCost, ...] = ()
 
     def result(self, name: str) -> PolicyResult:
         """The result of one policy."""
@@ -110,6 +118,9 @@ class _Scene:
     value: Floats
     logged: Ints
     tenure: Floats
+    lead_frame: pd.DataFrame
+    rep_frame: pd.DataFrame
+    matches: dict[str, Floats]
 
 
 def replay_weeks(
@@ -148,10 +159,43 @@ def replay_weeks(
     if n < FEWEST_LEADS:
         raise RequestError(f"only {n} routed leads came in the {n_weeks} weeks before {moments.iso(end, zone)[:10]}")
     objective = scene.value if config.routing.objective == "expected_value" else scene.p
-    policies = _policies(scene, objective, conversion.findings.routing_mode, sets.pairs, columns, seed)
+    mode = conversion.findings.routing_mode
+    newcomer, high = scene.tenure < 1.0, _high(objective, scene.start)
+    policies = _policies(scene, objective, mode, sets.pairs, columns, seed, config.routing, newcomer, high)
     choices = {p.name: replay(scene.stream, p, start=scene.start, carry=True).choice for p in policies}
     outcomes = lead_outcomes(tables, as_of, config.leads.dead_after_days)
-    return _judge(scene, choices, outcomes, conversion, truth, n_weeks, begin, end, zone)
+    found = _judge(scene, choices, outcomes, conversion, truth, n_weeks, begin, end, zone)
+    gain = None
+    if mode != "lead_only":
+        frame = sets.pairs.sort_values(["as_of", "lead_id"], kind="stable", ignore_index=True)
+        trained = train_pooled(frame, columns, mode, begin, QUICK)
+        ours, habit = (_placed(scene, choices[name]) for name in (OURS, HABIT))
+        gain = model_gain(trained, ours, habit, conversion.calibrator.slope)
+    costs = rule_costs(
+        scene.stream, scene.start, scene.value, scene.p, newcomer, high, config.routing.newcomer_min,
+        config.routing.high_value_max,
+    )  # fmt: skip
+    return replace(found, model_gain=gain, rule_costs=costs)
+
+
+def _high(objective: Floats, start: int) -> Flags:
+    """(L,) leads whose best value is among the highest tenth of those before the weeks."""
+    best = objective.max(axis=1) if objective.size else np.zeros(len(objective))
+    past = best[:start] if start else best
+    return np.asarray(best >= np.quantile(past, HIGH_QUANTILE) if len(past) else np.zeros(len(best), dtype=bool))
+
+
+def _placed(scene: _Scene, choice: Ints) -> pd.DataFrame:
+    """The pairs that a policy placed in the weeks, with what the model says of them."""
+    rows = np.arange(scene.start, scene.stream.n_leads)
+    rows = rows[choice[rows] >= 0]
+    rep = choice[rows]
+    left = scene.lead_frame.iloc[rows].reset_index(drop=True)
+    right = scene.rep_frame.iloc[rep].reset_index(drop=True)
+    more = {name: values[rows, rep] for name, values in scene.matches.items()}
+    p = scene.p[rows, rep]
+    worth = np.where(p > 0, scene.value[rows, rep] / np.maximum(p, 1e-12), 0.0)
+    return pd.concat([left, right], axis=1).assign(**more, p=p, worth=worth)
 
 
 def _scene(
@@ -175,38 +219,66 @@ def _scene(
     frame = world.lead_features(leads, begin)
     reps = world.rep_features(np.array(rep_ids, dtype=object), begin, begin)
     reps.insert(0, "rep_id", pd.Series(rep_ids, dtype="str"))
-    p = conversion.predict_matrix(frame, reps).win_probability
+    matches = pair_values(conversion, world, leads, rep_ids, begin)
+    p = conversion.predict_matrix(frame, reps, matches).win_probability
     worth = amount.expected_matrix(frame, reps)
     if conversion.findings.routing_mode == "lead_only":
         worth = np.broadcast_to(worth.mean(axis=1, keepdims=True), worth.shape)
-    stream = _stream(leads, at, desk, zone)
+    stream = _stream(leads, at, desk, zone, _own_places(known, rep_ids))
     overs = hand_overs(known).drop_duplicates("lead_id").set_index("lead_id")["rep_id"]
     index = {rep: i for i, rep in enumerate(rep_ids)}
     logged = np.array([index.get(str(rep), -1) for rep in overs.reindex(leads["lead_id"])], dtype=np.int64)
     start = int(np.searchsorted(at, begin))
     tenure = np.nan_to_num(reps["rep_tenure_years"].to_numpy(dtype=np.float64))
-    return _Scene(stream, start, leads, rep_ids, p, p * worth, logged, tenure)
+    return _Scene(stream, start, leads, rep_ids, p, p * worth, logged, tenure, frame, reps, matches)
 
 
-def _stream(leads: pd.DataFrame, at: Ints, desk: Desk, zone: str) -> Stream:
-    """Order, weeks, hard rules and places of the leads."""
+def _own_places(known: Tables, rep_ids: list[str]) -> dict[tuple[int, int], int]:
+    """Places that reps' own prospects take: (ISO week, rep) -> leads."""
+    index = {rep: i for i, rep in enumerate(rep_ids)}
+    own = set(known.leads.loc[(known.leads["sourced_by_rep_id"] != "").to_numpy(), "lead_id"])
+    overs = hand_overs(known)
+    overs = overs.loc[overs["lead_id"].isin(own).to_numpy()].drop_duplicates("lead_id")
+    weeks = moments.weeks_of(overs["assigned_at"].to_numpy(dtype=np.int64), known.zone)
+    found: dict[tuple[int, int], int] = {}
+    for week, rep in zip(weeks, overs["rep_id"], strict=True):
+        if str(rep) in index:
+            key = int(week), index[str(rep)]
+            found[key] = found.get(key, 0) + 1
+    return found
+
+
+def _stream(leads: pd.DataFrame, at: Ints, desk: Desk, zone: str, own: dict[tuple[int, int], int]) -> Stream:
+    """Order, weeks, hard rules and places of the leads, less the places that own prospects take."""
     week = moments.weeks_of(at, zone)
     monday = np.array([moments.start_of_week(int(m), zone) for m in at], dtype=np.int64)
     territories = [str(t) for t in leads["territory"]]
     eligible = np.vstack([eligible_matrix(desk, int(m), [t]) for m, t in zip(at, territories, strict=True)])
     weeks = np.unique(week)
+    capacity = np.tile(desk.capacity, (len(weeks), 1))
+    for row, number in enumerate(weeks):
+        taken = np.array([own.get((int(number), rep), 0) for rep in range(desk.n_reps)], dtype=np.int64)
+        capacity[row] = np.maximum(capacity[row] - taken, 0)
     return Stream(
         arrived_at=at,
         week=week,
         week_fraction=np.clip((at - monday) / WEEK, 0.0, 1.0),
         eligible=eligible,
         weeks=weeks,
-        capacity=np.tile(desk.capacity, (len(weeks), 1)),
+        capacity=capacity,
     )
 
 
 def _policies(
-    scene: _Scene, objective: Floats, mode: str, pairs: pd.DataFrame, columns: PairColumns, seed: int
+    scene: _Scene,
+    objective: Floats,
+    mode: str,
+    pairs: pd.DataFrame,
+    columns: PairColumns,
+    seed: int,
+    routing: Routing,
+    newcomer: Flags,
+    high: Flags,
 ) -> list[RoutingPolicy]:
     stream = scene.stream
     score = naive_bayes(pairs, scene.leads, columns)
@@ -215,10 +287,13 @@ def _policies(
     if mode == "lead_only":
         ours = LeastBusy(stream, name=OURS)
     else:
-        settings = PolicySettings(exploration=0.0)
+        settings = replace(policy_settings(routing), exploration=0.0, holdout=0.0)
         rng = np.random.default_rng(seed)
         every = max(stream.n_leads // 400, 1)
-        ours = Repriced(stream, objective, rng, settings, win_probability=scene.p, every=every, name=OURS)
+        ours = Repriced(
+            stream, objective, rng, settings, win_probability=scene.p, newcomer=newcomer, high=high, every=every,
+            name=OURS,
+        )  # fmt: skip
     return [
         ours,
         Habit(stream, scene.logged, name=HABIT),

@@ -6,7 +6,7 @@ A unit is made by training, written as a release and read back by the service; n
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -16,6 +16,7 @@ import pandas as pd
 
 from features.spec import FeatureSpec
 from features.workdays import Workdays
+from features.world import World
 from models.conversion.amount import AmountModel
 from models.conversion.explanation import explain_difference
 from models.conversion.model import ConversionModel
@@ -28,6 +29,25 @@ Floats = npt.NDArray[np.float64]
 
 PANEL_PREFIX = "contribution_"
 N_DRAWS = 600
+_PAIRS_AT_ONCE = 200_000
+
+
+def pair_values(
+    conversion: ConversionModel, world: World, leads: pd.DataFrame, rep_ids: Sequence[str], moment: int
+) -> dict[str, Floats]:
+    """(L, R) by name: the pair columns that a conversion model uses, of leads in table layout with reps at a moment."""
+    names, n_leads, n_reps = conversion.pair_names, len(leads), len(rep_ids)
+    if not names or not n_leads or not n_reps:
+        return {}
+    codes = world.rep_codes(np.asarray(rep_ids, dtype=object))
+    step = max(1, _PAIRS_AT_ONCE // n_reps)
+    parts = []
+    for at in range(0, n_leads, step):
+        block = leads.iloc[at : at + step]
+        many = block.iloc[np.repeat(np.arange(len(block)), n_reps)].reset_index(drop=True)
+        parts.append(world.pair_features(many, np.tile(codes, len(block)), moment)[list(names)])
+    whole = pd.concat(parts, ignore_index=True)
+    return {name: whole[name].to_numpy(dtype=np.float64).reshape(n_leads, n_reps) for name in names}
 
 
 @dataclass(frozen=True)
@@ -49,14 +69,23 @@ class ModelUnit:
         """pairs, reps or lead_only: what of a rep the data support."""
         return str(self.conversion.findings.routing_mode)
 
-    def score(self, leads: pd.DataFrame, reps: pd.DataFrame) -> tuple[Floats, Floats, Floats]:
-        """(L, R) win probability, sd of its logit, and expected value (major units) of leads with reps."""
-        said = self.conversion.predict_matrix(leads, reps)
+    def score(
+        self, leads: pd.DataFrame, reps: pd.DataFrame, pairs: Mapping[str, Floats] | None = None
+    ) -> tuple[Floats, Floats, Floats]:
+        """(L, R) win probability, sd of its logit, and expected value (major units) of leads with reps.
+
+        `pairs`: (L, R) pair columns by name, as `pair_values` builds them; without them a match counts as not known.
+        """
+        said = self.conversion.predict_matrix(leads, reps, pairs)
         worth = np.asarray(self.amount.expected_matrix(leads, reps), dtype=np.float64)
         if self.routing_mode == "lead_only" and worth.size:
             # Where reps do not differ in winning, a difference in amounts is noise as well.
             worth = np.broadcast_to(worth.mean(axis=1, keepdims=True), worth.shape)
         return said.win_probability, said.logit_sd, said.win_probability * worth
+
+    def pair_values(self, world: World, leads: pd.DataFrame, rep_ids: Sequence[str], moment: int) -> dict[str, Floats]:
+        """(L, R) pair columns that the model uses, of leads in table layout with reps at a moment."""
+        return pair_values(self.conversion, world, leads, rep_ids, moment)
 
     def explain(self, lead: pd.DataFrame, rep: pd.DataFrame, other: pd.DataFrame) -> list[tuple[str, float]]:
         """What makes the win probability of a lead differ between two reps: (feature, points 0-1), adding up."""

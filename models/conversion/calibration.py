@@ -20,7 +20,7 @@ from models.conversion.pooled import Labels
 
 N_BINS: Final = 10
 # Prior standard deviations of intercept and slope - 1: a few hundred later leads are needed to move either.
-_PRIOR = np.array([0.3, 0.15])
+_PRIOR = np.array([0.2, 0.15])
 
 
 @dataclass(frozen=True)

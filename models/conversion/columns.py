@@ -10,9 +10,10 @@ from typing import Final
 from features.definitions import LEAD
 
 TENURE: Final = "rep_tenure_years"
+MONTH: Final = "lead_month_of_year"
 # Most useful to know a rep by; further low-cardinality columns follow in their own order.
 FIRST_INTERACTIONS: Final = ("industry", "source", "territory", "company_size")
-_OUTCOME_WORDS = re.compile(r"(^|_)(won|win|wins|lost|conversion|converted|contribution|amount|deals?)(_|$)")
+_OUTCOME_WORDS = re.compile(r"(^|_)(won|win|wins|lost|conversion|converted|contribution|amount|deals?|resolved)(_|$)")
 # What organisations call the size of a company or of a deal; such numbers are banded before others.
 _SIZE_WORDS = re.compile(
     r"size|employee|staff|headcount|people|seats|users|revenue|turnover|budget|amount|value|price|volume"
@@ -47,7 +48,8 @@ class PairColumns:
 def carries_outcomes(name: str) -> bool:
     """True where a rep or pair column is made of the rep's own past outcomes.
 
-    Random effects of reps are learnt from the same outcomes: taking both counts them twice.
+    Random effects of reps are learnt from the same outcomes: taking both counts them twice. Counts of resolved leads
+    only grow, so that they would stand for the calendar.
     """
     return _OUTCOME_WORDS.search(name) is not None
 

@@ -20,7 +20,8 @@ import numpy.typing as npt
 import pandas as pd
 from scipy.linalg import block_diag
 
-from models.conversion.columns import FIRST_INTERACTIONS, TENURE, PairColumns, bandable, without_outcomes
+from features.moments import DAY
+from models.conversion.columns import FIRST_INTERACTIONS, MONTH, TENURE, PairColumns, bandable, without_outcomes
 
 Floats = npt.NDArray[np.float64]
 Codes = npt.NDArray[np.int64]
@@ -39,6 +40,8 @@ MOST_CELLS_A_REP: Final = 120
 _FEWEST_DISTINCT_FOR_CURVE = 12
 _COMMON_MISSING = 0.01
 _LARGEST = 1e100
+_SEASONAL_DAYS = 700
+_FEW_ROWS = 64
 
 
 @dataclass(frozen=True)
@@ -97,7 +100,7 @@ class LevelTerm:
 
     def encode(self, values: npt.NDArray[Any]) -> Codes:
         """(n,) position of each value's level, -1 where unknown."""
-        if len(values) < 64:
+        if len(values) < _FEW_ROWS:
             return np.array([self.index.get(str(value), -1) for value in values], dtype=np.int64)
         return np.asarray(pd.Index(self.levels).get_indexer(pd.Index(values)), dtype=np.int64)
 
@@ -203,10 +206,13 @@ class Design:
     def _numeric(self, frame: pd.DataFrame, n: int, sides: Sequence[Side]) -> Floats:
         numeric = np.zeros((n, self.n_numeric))
         numeric[:, 0] = 1.0 if "lead" in sides else 0.0
+        there = set(frame.columns)
+        given = [term.name for term in self.numbers if term.side in sides and term.name in there]
+        values = dict(zip(given, number_columns(frame, given).T, strict=True))
         at = 1
         for term in self.numbers:
-            if term.side in sides and term.name in frame.columns:
-                numeric[:, at : at + term.width] = term.encode(number_column(frame, term.name))
+            if term.name in values:
+                numeric[:, at : at + term.width] = term.encode(values[term.name])
             at += term.width
         return numeric
 
@@ -235,12 +241,7 @@ class Design:
 
     def dense(self, encoded: Encoded) -> Floats:
         """(n, q + m) all coefficients' columns."""
-        full = np.zeros((len(encoded.numeric), self.n_numeric + self.n_levels + 1))
-        full[:, : self.n_numeric] = encoded.numeric
-        rows = np.arange(len(full))
-        for codes in encoded.codes.T:
-            full[rows, self.n_numeric + codes] = 1.0
-        return full[:, :-1]
+        return dense_rows(encoded, self.n_levels)
 
     def in_mode(self, mode: Mode) -> Design:
         """The same encoding with less of the rep in it."""
@@ -275,9 +276,25 @@ class Design:
         return cls(saved["mode"], numbers, levels, interactions)
 
 
+def dense_rows(encoded: Encoded, n_levels: int) -> Floats:
+    """(n, q + m) numeric columns and an indicator a level."""
+    n_numeric = encoded.numeric.shape[1]
+    full = np.zeros((len(encoded.numeric), n_numeric + n_levels + 1))
+    full[:, :n_numeric] = encoded.numeric
+    rows = np.arange(len(full))
+    for codes in encoded.codes.T:
+        full[rows, n_numeric + codes] = 1.0
+    return full[:, :-1]
+
+
 def number_column(frame: pd.DataFrame, name: str) -> Floats:
     """(n,) floats of a column; infinities become NaN, and numbers whose squares would overflow are clipped."""
-    values = np.asarray(frame[name].to_numpy(dtype=np.float64, na_value=np.nan), dtype=np.float64)
+    return number_columns(frame, [name])[:, 0]
+
+
+def number_columns(frame: pd.DataFrame, names: Sequence[str]) -> Floats:
+    """(n, len(names)) floats as of `number_column`, in one pass: for one row a column at a time costs 10 times that."""
+    values = np.asarray(frame[list(names)].to_numpy(dtype=np.float64, na_value=np.nan), dtype=np.float64)
     return np.clip(np.where(np.isfinite(values), values, np.nan), -_LARGEST, _LARGEST)
 
 
@@ -286,13 +303,15 @@ def text_column(frame: pd.DataFrame, name: str) -> npt.NDArray[Any]:
     if name not in frame.columns:
         return np.full(len(frame), "", dtype=object)
     column = frame[name]
+    if len(frame) < _FEW_ROWS:
+        return np.array(["" if pd.isna(value) else str(value) for value in column], dtype=object)
     return np.asarray(column.fillna("").astype(str).to_numpy(dtype=object))
 
 
 def learn_design(frame: pd.DataFrame, columns: PairColumns) -> Design:
     """Design in mode "pairs" from training rows; constant and empty columns are left out."""
     sides: list[tuple[Side, tuple[str, ...]]] = [
-        ("lead", columns.lead_numeric),
+        ("lead", _seasonal(frame, columns.lead_numeric)),
         ("rep", without_outcomes(columns.rep_numeric)),
         ("pair", without_outcomes(columns.pair_numeric)),
     ]
@@ -303,6 +322,13 @@ def learn_design(frame: pd.DataFrame, columns: PairColumns) -> Design:
     found = tuple(term for term in numbers if term is not None)
     bands = [_learn_bands(number_column(frame, name), name) for name in bandable(columns.lead_numeric)]
     return Design("pairs", found, kept, _interactions(kept, [term for term in bands if term is not None]))
+
+
+def _seasonal(frame: pd.DataFrame, names: Sequence[str]) -> tuple[str, ...]:
+    """The names without the month of year where the frame holds less than two years: there it is a trend."""
+    times = frame["as_of"].to_numpy(dtype=np.int64) if "as_of" in frame.columns else np.zeros(1, dtype=np.int64)
+    short = len(times) == 0 or int(np.ptp(times)) < _SEASONAL_DAYS * DAY
+    return tuple(name for name in names if not (short and name == MONTH))
 
 
 def _learn_number(values: Floats, name: str, side: Side) -> NumberTerm | None:

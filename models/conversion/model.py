@@ -95,7 +95,8 @@ class ConversionModel:
         seed = int(rng.integers(_MOST_SEED))
         residual, added = fit_residual(frame, columns, chosen, early, labels, seed)
         before = mean_logit(early.mean + added, early.variance)
-        usable = np.isfinite(before)
+        # What little data said of itself is no guide to what much data says: the first third of the folds is left out.
+        usable = np.isfinite(before) & (early.fold >= early.n_folds // 3)
         calibrator = Calibrator.fit(before[usable], _rows(labels, usable)) if usable.any() else Calibrator()
         scores = _score(before, labels, early, trained, rng)
         components = {name: float(np.sqrt(full.fit.variances[name])) for name in full.fit.variance_sd}
@@ -107,6 +108,13 @@ class ConversionModel:
             **scores,
         )  # fmt: skip
         return cls(columns, trained.model, residual, calibrator, trained.times, findings)
+
+    @property
+    def pair_names(self) -> tuple[str, ...]:
+        """Pair columns that move a prediction; others need not be built."""
+        known = {term.name for term in self.pooled.design.numbers if term.side == "pair"}
+        known |= set(self.residual.names) if self.residual is not None else set()
+        return tuple(name for name in self.columns.pair_numeric if name in known)
 
     def predict(self, frame: pd.DataFrame) -> Prediction:
         """Predictions of pairs, arrays (n,); columns as in training, missing ones count as not known."""
@@ -196,7 +204,8 @@ def _score(
     """Scores of later leads, each calibrated only on folds before its own."""
     calibrated = np.full(len(early), np.nan)
     for fold in range(1, early.n_folds):
-        past, mine = (early.fold < fold) & np.isfinite(before), early.fold == fold
+        past = (early.fold < fold) & (early.fold >= fold // 3) & np.isfinite(before)
+        mine = early.fold == fold
         calibrator = Calibrator.fit(before[past], _rows(labels, past)) if past.any() else Calibrator()
         calibrated[mine] = calibrator.apply(before[mine])
     scored = _mature(trained, early, np.isfinite(calibrated))

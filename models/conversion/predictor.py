@@ -17,9 +17,9 @@ import numpy.typing as npt
 import pandas as pd
 from scipy.special import expit
 
-from models.conversion.arrow import PairRows
+from models.conversion.arrow import ArrowFactor, PairRows
 from models.conversion.columns import PairColumns
-from models.conversion.design import Codes, Design, Floats, Mode, learn_design, text_column
+from models.conversion.design import Codes, Design, Floats, Mode, dense_rows, learn_design, text_column
 from models.conversion.pooled import QUICK, FitOptions, Groups, Labels, PooledFit, fit_pooled, rep_codes
 from models.conversion.timing import Ages, TimeToClose
 
@@ -214,7 +214,7 @@ def train_pooled(
         labels = open_labels(ages, times)
         fit = fit_pooled(rows, labels, groups, options, fit)
         times = TimeToClose.fit_ages(ages, expit(fit.eta(rows)))
-    return Trained(_compact(design, reps, fit, rows), fit, rows, labels, groups, times, ages)
+    return Trained(_compact(design, reps, fit, rows, labels), fit, rows, labels, groups, times, ages)
 
 
 def open_labels(ages: Ages, times: TimeToClose) -> Labels:
@@ -223,18 +223,56 @@ def open_labels(ages: Ages, times: TimeToClose) -> Labels:
     return Labels(ages.y, ratio)
 
 
-def _compact(design: Design, reps: Sequence[str], fit: PooledFit, rows: PairRows) -> PooledModel:
+def _compact(design: Design, reps: Sequence[str], fit: PooledFit, rows: PairRows, labels: Labels) -> PooledModel:
     factor = fit.factor
     n_reps, K, p = factor.regression.shape
     variance = np.einsum("rkk->rk", factor.block_inverse).copy()
     covariance = factor.block_inverse[:, 0, :].copy() if K else np.zeros((n_reps, 0))
     covariance[:, :1] = 0.0
     regression = factor.regression[:, 0, :].copy() if K else np.zeros((n_reps, p))
+    beta = fit.beta.copy()
+    beta[0] += _level_shift(fit.eta(rows), _training_variance(factor, rows, variance, covariance, regression), labels)
     levels = np.bincount(rows.encoded.codes.ravel(), minlength=design.n_levels + 1)[:-1] / max(len(rows), 1)
     numeric = rows.encoded.numeric.sum(axis=0) / max(len(rows), 1)
     numeric[0] = 1.0
     reference = np.concatenate([numeric, levels])
     return PooledModel(
-        design, tuple(reps), fit.beta, fit.effects, dict(fit.variances), factor.fixed_covariance,
+        design, tuple(reps), beta, fit.effects, dict(fit.variances), factor.fixed_covariance,
         variance, covariance, regression, reference,
     )  # fmt: skip
+
+
+def _training_variance(
+    factor: ArrowFactor, rows: PairRows, variance: Floats, covariance: Floats, regression: Floats
+) -> Floats:
+    """(n,) variance of the log-odds of training rows, as `PooledModel.predict` gives it."""
+    padded = [np.column_stack([part, np.zeros(len(part))]) for part in (variance, covariance)]
+    found = np.empty(len(rows))
+    for at in range(0, len(rows), _CHUNK):
+        some = slice(at, at + _CHUNK)
+        encoded, rep = rows.encoded.take(np.arange(len(rows))[some]), rows.rep[some]
+        x = dense_rows(encoded, rows.n_levels)
+        if rows.n_cells:
+            x = x - regression[rep]
+        own = padded[0][rep[:, None], encoded.cells].sum(axis=1)
+        own += 2.0 * padded[1][rep[:, None], encoded.cells[:, 1:]].sum(axis=1)
+        found[some] = np.maximum(_quadratic(x, factor.fixed_covariance) + own, 1e-12)
+    return found
+
+
+def _level_shift(eta: Floats, variance: Floats, labels: Labels) -> float:
+    """What must be added to the constant so that mean probabilities add up to the wins of the training rows.
+
+    The mode fits the wins at the log-odds' centre; averaging over what is unsure lifts every chance below one half.
+    """
+    if not len(eta):
+        return 0.0
+    wins, shift = float(labels.responsibilities(eta).sum()), 0.0
+    for _ in range(20):
+        p = expit(mean_logit(eta + shift, variance))
+        slope = float((p * (1.0 - p) / np.sqrt(1.0 + _SHRINK * variance)).sum())
+        step = float(np.clip((wins - p.sum()) / max(slope, 1e-9), -1.0, 1.0))
+        shift += step
+        if abs(step) < 1e-9:
+            break
+    return float(np.clip(shift, -1.0, 1.0))

@@ -18,7 +18,10 @@ from models.conversion.calibration import (
     reliability,
     wilson,
 )
+from models.conversion.columns import PairColumns
+from models.conversion.design import learn_design
 from models.conversion.pooled import Labels
+from models.conversion.predictor import mean_logit, train_pooled
 
 
 def sample(n, seed=0, shift=0.0, slope=1.0):
@@ -104,3 +107,26 @@ def test_reliability_bins_carry_wilson_intervals():
 
 def test_one_class_has_no_auc():
     assert np.isnan(auc(np.array([0.1, 0.2]), np.array([0.0, 0.0])))
+
+
+def test_chances_of_the_training_leads_add_up_to_their_wins(world):
+    """Averaging over unsure log-odds lifts chances below one half; the constant takes that back."""
+    made = world(2, n=1_500, n_reps=60, sd_rep=0.8, sd_pair=1.0, rate=-2.5)
+    model = train_pooled(made.pairs, made.columns, "pairs", made.as_of).model
+    mean, variance = model.predict(made.pairs)
+    assert variance.mean() > 0.2
+    chance = expit(mean_logit(mean, variance))
+    assert chance.sum() == pytest.approx(made.pairs["y"].sum(), rel=1e-6)
+
+
+def test_counts_that_only_grow_and_seasons_of_one_year_are_left_out(world):
+    made = world(3, n=600, months=12)
+    grown = np.arange(len(made.pairs), dtype=float)
+    pairs = made.pairs.assign(pair_resolved_leads_730d_by_source=grown, lead_month_of_year=grown % 12)
+    columns = PairColumns(
+        (*made.columns.lead_numeric, "lead_month_of_year"), (), (), ("pair_resolved_leads_730d_by_source",)
+    )
+    names = {term.name for term in learn_design(pairs, columns).numbers}
+    assert names == set(made.columns.lead_numeric)
+    long = pairs.assign(as_of=pairs["as_of"].to_numpy() * 3)
+    assert "lead_month_of_year" in {term.name for term in learn_design(long, columns).numbers}
