@@ -13,7 +13,9 @@ from features.moments import DAY, HOUR, NEVER
 from features.outcomes import contributions
 from features.panel import is_sales
 from features.world import World
+from models.conversion.amount import AmountModel
 from models.conversion.model import ConversionModel
+from models.drivers.habit import WINDOW_DAYS
 from models.drivers.lead_effects import landmark_frequency
 
 Floats = npt.NDArray[np.float64]
@@ -22,6 +24,7 @@ Ints = npt.NDArray[np.int64]
 FEWEST_COMPLETIONS = 8
 RIPE_QUANTILE = 0.9
 LONGEST_RIPENING_DAYS = 120
+TRANSIT_DAYS = 30
 
 
 def lead_quality(conversion: ConversionModel, leads: pd.DataFrame) -> Floats:
@@ -33,10 +36,13 @@ def lead_quality(conversion: ConversionModel, leads: pd.DataFrame) -> Floats:
     return np.asarray(conversion.predict_matrix(leads, reps).logit[:, 0], dtype=np.float64)
 
 
-def lead_effect_frame(world: World, pairs: pd.DataFrame, conversion: ConversionModel) -> pd.DataFrame:
+def lead_effect_frame(
+    world: World, pairs: pd.DataFrame, conversion: ConversionModel, amount: AmountModel | None = None
+) -> pd.DataFrame:
     """One row a routed lead that has had time to end, for `win_effects`.
 
-    Leads are left out by date of hand-over, never by whether they have ended.
+    Leads are left out by date of hand-over, never by whether they have ended. `amount` adds what each is worth if won,
+    repeat purchases in it.
     """
     at = pairs["as_of"].to_numpy(dtype=np.int64)
     resolved = pairs["resolved_at"].to_numpy(dtype=np.int64)
@@ -52,18 +58,48 @@ def lead_effect_frame(world: World, pairs: pd.DataFrame, conversion: ConversionM
             "lead_id": pairs["lead_id"],
             "rep_id": pairs["rep_id"],
             "month": moments.months_of(at, world.tables.zone) if len(at) else np.empty(0, dtype=np.int64),
-            "y": np.where(pairs["outcome"].eq("won"), 1.0, np.where(pairs["maturity"], 0.0, np.nan)),
+            # An old lead that nobody closed counts as not won: to leave it out would keep the won ones of its age.
+            "y": pairs["outcome"].eq("won").to_numpy(dtype=np.float64),
             "quality": lead_quality(conversion, pairs),
             "tenure_years": pairs["rep_tenure_years"],
             "days_open": (np.minimum(resolved, world.as_of) - at) / DAY,
         }
     )
     if known.any():
-        frame["followups_per_week"] = landmark_frequency(place[known], when, at, resolved, world.as_of)
+        shape = (place[known], when, at, resolved, world.as_of)
+        frame["followups_per_week"] = landmark_frequency(*shape, stop=WINDOW_DAYS)
+        frame["followups_week_1"] = landmark_frequency(*shape, stop=7)
+        frame["followups_week_2"] = landmark_frequency(*shape, begin=7)
         frame["contacted_24h"] = _contacted(place[known], when, at, 24 * HOUR)
     for skill, done in _completions(world).items():
-        frame[f"trained:{skill}"] = _trained_at(done, pairs["rep_id"], at)
+        frame[f"trained:{skill}"] = _settled(done, pairs["rep_id"], at)
+    if amount is not None:
+        repeat = _repeat_ratio(world)
+        frame["worth"] = repeat * amount.expected_amount(pairs)
+        frame["amount"] = repeat * pairs["amount"].to_numpy(dtype=np.float64) if "amount" in pairs else np.nan
     return frame
+
+
+def leads_per_rep_month(world: World) -> float:
+    """Hand-overs to a sales rep a month of his presence, own prospects included, on average over history."""
+    reps = world.tables.reps.loc[is_sales(world.tables.reps)]
+    given = world.tables.assignments
+    given = given.loc[given["rep_id"].isin(reps["rep_id"]).to_numpy()]
+    if not len(given):
+        return 0.0
+    start = int(given["assigned_at"].min())
+    low = np.maximum(reps["hired_on"].to_numpy(dtype=np.int64), start)
+    high = np.minimum(reps["left_on"].to_numpy(dtype=np.int64), world.as_of)
+    months = float(np.maximum(high - low, 0).sum()) / (30.4375 * DAY)
+    return len(given) / months if months > 0 else 0.0
+
+
+def _repeat_ratio(world: World) -> float:
+    """All won money over that of leads' first deals: what a won lead brings in the end."""
+    deals = world.tables.deals
+    won = deals.loc[(deals["status"] == "won").to_numpy()].sort_values(["closed_at", "deal_id"], kind="stable")
+    first = float(won.drop_duplicates("lead_id")["amount"].sum())
+    return float(won["amount"].sum()) / first if first > 0 else 1.0
 
 
 def _ripening_days(at: Ints, resolved: Ints) -> float:
@@ -98,6 +134,15 @@ def _trained_at(first: pd.Series, reps: pd.Series, at: Ints) -> Floats:
     """(n,) 1 where the rep had completed the skill before the moment."""
     completed = first.reindex(reps, fill_value=NEVER).to_numpy(dtype=np.int64)
     return (completed < at).astype(np.float64)
+
+
+def _settled(first: pd.Series, reps: pd.Series, at: Ints) -> Floats:
+    """(n,) 1 where the rep had completed the skill before hand-over, NaN in the weeks before completion.
+
+    Those leads are worked on both before and after, and the weeks that send a rep to a course are no fair yardstick.
+    """
+    completed = first.reindex(reps, fill_value=NEVER).to_numpy(dtype=np.int64)
+    return np.where((completed >= at) & (completed < at + TRANSIT_DAYS * DAY), np.nan, (completed < at) * 1.0)
 
 
 def panel_effect_frame(world: World, pairs: pd.DataFrame, conversion: ConversionModel) -> pd.DataFrame:

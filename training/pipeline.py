@@ -16,12 +16,12 @@ from features.errors import NoReleaseError, RequestError
 from features.tables import Tables
 from models.conversion.amount import AmountModel
 from models.conversion.model import ConversionModel
-from models.drivers.effects import contribution_effects, win_effects
+from models.drivers.effects import effect_rows
 from training import tracking
 from training.backtest_forecast import Backtest, BacktestSettings, final_model, summarise
 from training.cards import card_document
 from training.datasets import Datasets, build_datasets, frame_hash, pair_columns
-from training.effect_frames import lead_effect_frame, panel_effect_frame
+from training.effect_frames import lead_effect_frame, leads_per_rep_month, panel_effect_frame
 from training.evidence import fold_document, gather, segment_tables
 from training.gate import GateRules, Verdict, judge
 from training.record import UNIT_EXPERIMENT, Outcome, log_origin, log_outcome
@@ -108,7 +108,7 @@ def train_release(
         say("forecast backtest")
         found, folds = roll(tables, config, sets, conversion, settings, rng, say)
         say("effects")
-        effects = _effects(sets, conversion, rng)
+        effects = _effects(sets, conversion, amount, rng)
         say("release")
         contribution = final_model(snapshot_of(sets, conversion, amount), found, settings)
         unit = ModelUnit(sets.spec, conversion, amount, contribution, sets.workdays, request.as_of, tuple(effects))
@@ -179,10 +179,12 @@ def _tuned(
     return replace(base, panel=tuned.settings), tuned.trials
 
 
-def _effects(sets: Datasets, conversion: ConversionModel, rng: np.random.Generator) -> list[dict[str, Any]]:
-    leads = lead_effect_frame(sets.world, sets.pairs, conversion)
+def _effects(
+    sets: Datasets, conversion: ConversionModel, amount: AmountModel, rng: np.random.Generator
+) -> list[dict[str, Any]]:
+    leads = lead_effect_frame(sets.world, sets.pairs, conversion, amount)
     panel = panel_effect_frame(sets.world, sets.pairs, conversion)
-    rows = [*win_effects(leads, rng), *contribution_effects(panel, rng)]
+    rows = effect_rows(leads, panel, rng, leads_per_rep_month(sets.world))
     return [_finite(asdict(row)) for row in rows]
 
 

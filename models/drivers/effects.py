@@ -8,14 +8,25 @@ shows in last month's contribution as well.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
-from models.drivers.clustered import LEVEL, Floats, codes_of
-from models.drivers.guards import Guards, Verdict, dose_range, run_guards, verdict_of
-from models.drivers.lead_effects import LANDMARK_DAYS, others_mean, win_effect
+from models.drivers.clustered import LEVEL, Floats, Interval, Ints, codes_of, interval
+from models.drivers.guards import (
+    ALPHA,
+    FEW_MOVING_UNITS,
+    MIN_MOVING_UNITS,
+    Guards,
+    Verdict,
+    dose_range,
+    run_guards,
+    verdict_of,
+)
+from models.drivers.habit import habit_effect
+from models.drivers.lead_effects import LANDMARK_DAYS, LeadEffect, win_effect
 from models.drivers.panel_effects import EffectError, fixed_effects, pooled_slope, shifted
 
 FOLLOW_UPS = "followups_per_week"
@@ -24,8 +35,10 @@ TRAINED = "trained:"
 _DAYS_OPEN = "days_open"
 _FLOW = ("n_new_leads", "lead_quality_mean", "open_leads", "absent_days")
 _TENURE_KNOTS = (0.25, 0.5, 1.0, 1.5, 2.0, 3.0, 5.0)  # years: a learning curve is steep at first
-# Measured on synthetic desks of known truth (6,650): 6,170 without lags, 9,500 with one, 10,300 with two.
-_FOLLOW_UP_LAGS = 0
+_WEEKS = ("followups_week_1", "followups_week_2")
+_DEAL_SIZE_ALPHA = 0.01
+# Of the months' guards only these speak of the leads' estimate too; the others are about the months' own arithmetic.
+_SHARED_GUARDS = ("levels_and_changes_disagree", "future_predicts_present")
 
 
 @dataclass(frozen=True)
@@ -60,7 +73,7 @@ class EffectRow:
 
 
 def contribution_effects(
-    panel: pd.DataFrame, rng: np.random.Generator, *, lags: int = _FOLLOW_UP_LAGS, level: float = LEVEL
+    panel: pd.DataFrame, rng: np.random.Generator, *, lags: int = 0, level: float = LEVEL
 ) -> tuple[EffectRow, ...]:
     """Effects on a rep's contribution a month, one row for follow-ups and one for each skill trained.
 
@@ -89,24 +102,66 @@ def win_effects(leads: pd.DataFrame, rng: np.random.Generator, *, level: float =
     """Effects on the win probability of a lead: follow-ups, contact within 24 h, each skill trained.
 
     `leads`: one row an assigned lead: rep_id, month (index, of assignment), y (1 won, 0 not, NaN open),
-    followups_per_week (of `landmark_frequency`; NaN where it is not defined), contacted_24h (0 or 1), quality (the
-    lead's own predicted logit, no rep in it), tenure_years, days_open, trained:<skill> (completed before assignment,
-    0 or 1). Leads too recent to have ended must be left out *by date*, not by whether they have ended.
+    followups_per_week (of `landmark_frequency` over six weeks; NaN where it is not defined), followups_week_1 and _2,
+    contacted_24h (0 or 1), quality (the lead's own predicted logit, no rep in it), tenure_years,
+    days_open, trained:<skill> (completed before assignment, 0 or 1; NaN: left out), worth (money if won), amount (money
+    it did bring, NaN unless won). Leads too recent to have ended must be left out *by date*, not by whether they have.
     """
+    return tuple(_win_row(lever) for lever in _levers(leads, rng, level))
+
+
+def effect_rows(
+    leads: pd.DataFrame,
+    panel: pd.DataFrame,
+    rng: np.random.Generator,
+    leads_per_month: float,
+    *,
+    level: float = LEVEL,
+) -> tuple[EffectRow, ...]:
+    """Every lever on winning, then on contribution, follow-ups first.
+
+    A lead pays off months after the work on it, so what a lever does to a month's money is taken from the leads that
+    the work was done on: each lead's change of win probability times its `worth`, times the `leads_per_month` of a
+    rep. The panel of months (`contribution_effects`) guards it, and stands in where the leads cannot say.
+    """
+    levers = _levers(leads, rng, level)
+    months = {row.driver: row for row in contribution_effects(panel, rng, level=level)}
+    money = [_money_row(lever, months.pop(lever.driver, None), leads_per_month) for lever in levers]
+    return (*(_win_row(lever) for lever in levers), *money, *months.values())
+
+
+@dataclass(frozen=True)
+class _Lever:
+    """One lever on the leads: `found` None where it cannot be estimated; `money` a lead; naive slopes on both."""
+
+    driver: str
+    n: int
+    dose: tuple[float, float] | None
+    naive: float
+    naive_money: float
+    found: LeadEffect | None = None
+    money: Interval | None = None
+    reasons: tuple[str, ...] = ("cannot_estimate",)
+
+
+def _levers(leads: pd.DataFrame, rng: np.random.Generator, level: float) -> list[_Lever]:
     skills = _skills(leads)
+    trained = {skill: _column(leads, TRAINED + skill) for skill in skills}
+    known = {skill: np.nan_to_num(column) for skill, column in trained.items()}
     rows = []
-    trained = [_column(leads, TRAINED + skill) for skill in skills]
     if FOLLOW_UPS in leads:
         own = _column(leads, FOLLOW_UPS)
         if _DAYS_OPEN in leads:  # closed before the landmark: their frequency is that of a short time
             own = np.where(_column(leads, _DAYS_OPEN) < LANDMARK_DAYS, np.nan, own)
-        rows.append(_lead_row(leads, FOLLOW_UPS, own, trained, rng, level, habit=True))
+        rows.append(_lever(leads, FOLLOW_UPS, own, [*known.values()], rng, level, habit=True))
+    else:
+        rows.append(_Lever(FOLLOW_UPS, 0, None, float("nan"), float("nan")))
     if "contacted_24h" in leads:
-        rows.append(_lead_row(leads, CONTACT, _column(leads, "contacted_24h"), trained, rng, level))
+        rows.append(_lever(leads, CONTACT, _column(leads, "contacted_24h"), [*known.values()], rng, level))
     for skill in skills:
-        others = [_column(leads, TRAINED + other) for other in skills if other != skill]
-        rows.append(_lead_row(leads, f"training:{skill}", _column(leads, TRAINED + skill), others, rng, level))
-    return tuple(rows)
+        others = [column for other, column in known.items() if other != skill]
+        rows.append(_lever(leads, f"training:{skill}", trained[skill], others, rng, level))
+    return rows
 
 
 def _past_flow(panel: pd.DataFrame, lags: int) -> list[Floats]:
@@ -152,13 +207,14 @@ def _panel_row(
         levels = fixed_effects(unit, time, treatment, outcome, controls, level=level)
         guards = run_guards(levels, unit, time, treatment, outcome, controls, rng)
     except EffectError:
-        return _withheld(driver, "contribution", "money_per_month", len(panel), naive, treatment)
-    found = levels.interval
-    numbers = (found.estimate, found.ci_low, found.ci_high, levels.robustness)
-    return _row(driver, "contribution", "money_per_month", "fixed_effects", numbers, levels.n, guards, naive)
+        dose = dose_range(treatment) if np.isfinite(treatment).any() else None
+        return _withheld(driver, "contribution", "money_per_month", len(panel), naive, dose)
+    numbers = _Numbers(levels.interval, levels.robustness, "fixed_effects", naive)
+    dose = (guards.dose_low, guards.dose_high)
+    return _row(driver, "contribution", "money_per_month", numbers, levels.n, guards.reasons, dose)
 
 
-def _lead_row(
+def _lever(
     leads: pd.DataFrame,
     driver: str,
     treatment: Floats,
@@ -167,27 +223,77 @@ def _lead_row(
     level: float,
     *,
     habit: bool = False,
-) -> EffectRow:
+) -> _Lever:
+    """One lever on the leads; `habit`: it is one, seen in the rep's other leads of the month."""
     unit, time = leads["rep_id"].to_numpy(), leads["month"].to_numpy(dtype=np.int64)
     outcome = _column(leads, "y")
+    worth = _column(leads, "worth") if "worth" in leads else np.ones(len(leads))
     quality = [_column(leads, "quality")] if "quality" in leads else []
     controls = _moving(quality + _tenure(leads, "tenure_years") + extra, len(leads))
-    naive = pooled_slope(treatment, outcome)
+    dose = dose_range(treatment) if np.isfinite(treatment).any() else None
+    plain = _Lever(driver, len(leads), dose, pooled_slope(treatment, outcome), pooled_slope(treatment, outcome * worth))
     try:
-        instrument = others_mean(unit, time, np.where(np.isfinite(outcome), treatment, np.nan)) if habit else None
-        found = win_effect(unit, time, treatment, outcome, controls, instrument=instrument, level=level)
-        guards = _monthly_guards(unit, time, treatment, outcome, controls, rng)
+        if not habit:
+            found = win_effect(unit, time, treatment, outcome, controls, worth=worth, level=level)
+            reasons = _monthly_guards(unit, time, treatment, outcome, controls, rng).reasons
+        else:
+            weeks = (
+                (_column(leads, _WEEKS[0]), _column(leads, _WEEKS[1])) if set(_WEEKS) <= set(leads.columns) else None
+            )
+            seen = habit_effect(unit, time, treatment, outcome, controls, worth, weeks=weeks, level=level)
+            found, reasons = seen.effect, _habit_reasons(seen.own_only, seen.future_p, unit, treatment)
     except EffectError:
-        return _withheld(driver, "win_probability", "probability", len(leads), naive, treatment)
-    step = found.interval
-    numbers = (step.estimate, step.ci_low, step.ci_high, found.robustness)
-    method = "logit_rep_month_effects_habit" if habit else "logit_rep_month_effects"
-    return _row(driver, "win_probability", "probability", method, numbers, found.n, guards, naive)
+        return plain
+    money = found.money
+    if "amount" in leads:
+        money = _with_deal_size(money, leads, treatment, controls, worth, level)
+    return replace(plain, n=found.n, found=found, money=money, reasons=reasons)
+
+
+def _habit_reasons(
+    own_only: bool, future_p: float | None, unit: npt.NDArray[np.object_], treatment: Floats
+) -> tuple[str, ...]:
+    """What speaks against a follow-up effect: too few reps, a habit that stands still, a later habit that knows."""
+    seen = np.isfinite(treatment)
+    n_units = len(np.unique(unit[seen].astype(str)))
+    low, high = dose_range(treatment)
+    found = []
+    if n_units < MIN_MOVING_UNITS:
+        found.append("too_few_reps")
+    elif n_units < FEW_MOVING_UNITS:
+        found.append("few_reps")
+    if own_only:
+        found.append("habit_stands_still")
+    if future_p is not None and future_p < ALPHA:
+        found.append("future_predicts_present")
+    if high - low < 1.0:
+        found.append("step_beyond_data")
+    return tuple(found)
+
+
+def _with_deal_size(
+    money: Interval, leads: pd.DataFrame, treatment: Floats, controls: Floats, worth: Floats, level: float
+) -> Interval:
+    """Money a lead with what the lever does to the size of deals, where it plainly does something."""
+    amount = _column(leads, "amount")
+    won = np.isfinite(amount) & (amount > 0) & (worth > 0)
+    if won.sum() < 50:
+        return money
+    gap = np.where(won, np.log(np.where(won, amount, 1.0) / np.where(won, worth, 1.0)), np.nan)
+    try:
+        size = fixed_effects(leads["rep_id"], leads["month"].to_numpy(np.int64), treatment, gap, controls).interval
+    except EffectError:
+        return money
+    if not size.p_value < _DEAL_SIZE_ALPHA:
+        return money
+    base = float(np.nanmean(_column(leads, "y") * worth))
+    spread = (money.se**2 + (base * size.se) ** 2) ** 0.5
+    return interval(money.estimate + base * size.estimate, spread, min(money.dof, size.dof), level)
 
 
 def _monthly_guards(
-    unit: np.ndarray[tuple[int], np.dtype[np.object_]],
-    time: np.ndarray[tuple[int], np.dtype[np.int64]],
+    unit: npt.NDArray[np.object_],
+    time: Ints,
     treatment: Floats,
     outcome: Floats,
     controls: Floats,
@@ -207,39 +313,71 @@ def _monthly_guards(
     return run_guards(levels, rep, month, means[:, 2], means[:, 3], means[:, 4:], rng, dose=dose)
 
 
+def _win_row(lever: _Lever) -> EffectRow:
+    found = lever.found
+    if found is None:
+        return _withheld(lever.driver, "win_probability", "probability", lever.n, lever.naive, lever.dose)
+    numbers = _Numbers(found.interval, found.robustness, found.method, lever.naive)
+    return _row(lever.driver, "win_probability", "probability", numbers, lever.n, lever.reasons, lever.dose)
+
+
+def _money_row(lever: _Lever, month: EffectRow | None, leads_per_month: float) -> EffectRow:
+    """Contribution from the leads, with the months' guards added; the months' own row where leads cannot say."""
+    naive = leads_per_month * lever.naive_money
+    if month is not None and month.naive_estimate is not None:
+        naive = month.naive_estimate
+    if lever.found is None or lever.money is None:
+        if month is not None and month.method != "none":
+            return month
+        return _withheld(lever.driver, "contribution", "money_per_month", lever.n, naive, lever.dose)
+    one = lever.money
+    found = interval(leads_per_month * one.estimate, leads_per_month * one.se, one.dof, one.level)
+    broken = () if month is None else tuple(r for r in month.reasons if r in _SHARED_GUARDS)
+    reasons = tuple(dict.fromkeys([*lever.reasons, *broken]))
+    numbers = _Numbers(found, lever.found.robustness, f"{lever.found.method}_worth", naive)
+    return _row(lever.driver, "contribution", "money_per_month", numbers, lever.n, reasons, lever.dose)
+
+
+@dataclass(frozen=True)
+class _Numbers:
+    interval: Interval
+    robustness: float
+    method: str
+    naive: float
+
+
 def _row(
     driver: str,
     outcome: str,
     unit: str,
-    method: str,
-    numbers: tuple[float, float, float, float],
+    numbers: _Numbers,
     n: int,
-    guards: Guards,
-    naive: float,
+    reasons: tuple[str, ...],
+    dose: tuple[float, float] | None,
 ) -> EffectRow:
-    verdict = verdict_of(guards.reasons)
-    estimate, low, high, robustness = numbers
-    shown = verdict != "not_identified"
+    verdict = verdict_of(reasons)
+    found, shown = numbers.interval, verdict != "not_identified"
     return EffectRow(
         driver=driver,
         outcome=outcome,
         unit=unit,
-        estimate=estimate if shown else None,
-        ci_low=low if shown else None,
-        ci_high=high if shown else None,
-        method=method,
+        estimate=found.estimate if shown else None,
+        ci_low=found.ci_low if shown else None,
+        ci_high=found.ci_high if shown else None,
+        method=numbers.method,
         n=n,
         verdict=verdict,
-        reasons=guards.reasons,
-        naive_estimate=naive if np.isfinite(naive) else None,
-        dose_low=guards.dose_low,
-        dose_high=guards.dose_high,
-        sensitivity=robustness if shown else None,
+        reasons=reasons,
+        naive_estimate=numbers.naive if np.isfinite(numbers.naive) else None,
+        dose_low=dose[0] if dose else None,
+        dose_high=dose[1] if dose else None,
+        sensitivity=numbers.robustness if shown else None,
     )
 
 
-def _withheld(driver: str, outcome: str, unit: str, n: int, naive: float, treatment: Floats) -> EffectRow:
-    low, high = dose_range(treatment) if np.isfinite(treatment).any() else (None, None)
+def _withheld(
+    driver: str, outcome: str, unit: str, n: int, naive: float, dose: tuple[float, float] | None
+) -> EffectRow:
     return EffectRow(
         driver=driver,
         outcome=outcome,
@@ -252,6 +390,6 @@ def _withheld(driver: str, outcome: str, unit: str, n: int, naive: float, treatm
         verdict="not_identified",
         reasons=("cannot_estimate",),
         naive_estimate=naive if np.isfinite(naive) else None,
-        dose_low=low,
-        dose_high=high,
+        dose_low=dose[0] if dose else None,
+        dose_high=dose[1] if dose else None,
     )

@@ -18,13 +18,14 @@ import numpy as np
 import numpy.typing as npt
 from scipy import stats
 
-from models.drivers.clustered import Floats, Interval
+from models.drivers.clustered import Floats, Interval, codes_of, coefficient_interval
 from models.drivers.panel_effects import (
     EffectError,
     PanelEffect,
     demean_two_way,
     first_differences,
     fixed_effects,
+    independent_columns,
     make_panel,
     shifted,
 )
@@ -37,6 +38,7 @@ FEW_MOVING_UNITS = 10
 _MIN_WITHIN_SHARE = 0.02
 _PLACEBO_SHARE = 0.25
 _PLACEBO_DRAWS = 20
+_NOTHING_LEFT = 1e-14
 # Reasons that withhold the number; every other reason only marks it.
 BLOCKING = (
     "no_variation",
@@ -135,6 +137,11 @@ def placebo_share(
     d, y = panel.treatment[order], panel.outcome[order]
     units, times, extra = panel.unit[order], panel.time[order], panel.controls[order]
     real = fixed_effects(units, times, d, y, extra).interval.estimate
+    codes, _ = codes_of(times)
+    rest = demean_two_way(np.column_stack([y - real * d, extra]), units, codes)
+    # What controls explain is taken out once; a draw then costs one more sweep.
+    basis = np.linalg.qr(independent_columns(rest[:, 1:], extra))[0] if extra.shape[1] else rest[:, :0]
+    left = rest[:, 0] - basis @ (basis.T @ rest[:, 0])
     starts = np.flatnonzero(np.r_[True, units[1:] != units[:-1]])
     lengths = np.diff(np.r_[starts, len(units)])
     position = np.arange(len(units)) - np.repeat(starts, lengths)
@@ -142,10 +149,14 @@ def placebo_share(
     for _ in range(draws):
         offset = np.repeat(rng.integers(0, lengths), lengths)
         turned = d[np.repeat(starts, lengths) + (position + offset) % np.repeat(lengths, lengths)]
-        try:
-            found = fixed_effects(units, times, turned, y - real * d, extra).interval
-        except EffectError:
+        own = demean_two_way(turned, units, codes)[:, 0]
+        own -= basis @ (basis.T @ own)
+        if own @ own <= _NOTHING_LEFT * max(float(turned @ turned), 1e-300):
             continue
+        slope = float(own @ left / (own @ own))
+        found = coefficient_interval(
+            own[:, None], np.array([slope]), left - slope * own, units, absorbed=int(codes.max()) + 1, correction="CR1"
+        )
         ran += 1
         rejected += found.ci_low > 0 or found.ci_high < 0
     return rejected / ran if ran else float("nan")

@@ -22,7 +22,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy.special import expit
 
-from features.moments import DAY
+from features.moments import DAY, NEVER
 from models.drivers.clustered import LEVEL, Floats, Interval, Ints, cluster_sums, codes_of, coefficient_interval
 from models.drivers.clustered import influences as cluster_influences
 from models.drivers.clustered import interval as t_interval
@@ -37,10 +37,14 @@ _MAX_STEPS = 60
 
 @dataclass(frozen=True)
 class LeadEffect:
-    """Step of +1 in the treatment on the 0-1 scale (`interval`) and its coefficient on the logit (`logit`)."""
+    """Step of +1 in the treatment on the 0-1 scale (`interval`) and its coefficient on the logit (`logit`).
+
+    `money`: the same step, each lead's change times what it is worth when won, averaged over the leads.
+    """
 
     interval: Interval
     logit: Interval
+    money: Interval
     n: int
     n_units: int
     within_sd: float
@@ -55,20 +59,28 @@ def landmark_frequency(
     ended_at: npt.ArrayLike,
     as_of: int,
     days: int = LANDMARK_DAYS,
+    begin: int = 0,
+    stop: int | None = None,
 ) -> Floats:
     """Follow-ups a week in the first `days` after assignment, shape (n,); NaN for leads not open for so long.
 
+    With `begin` and `stop`: a week of the time that the lead was open between those days after assignment.
     `lead` (m,) is each activity's row in the leads' arrays and `occurred_at` (m,) its moment; `assigned_at` and
     `ended_at` (n,) are moments, NEVER for a lead still open. The first contact is no follow-up and does not count.
     """
     start, end = np.asarray(assigned_at, dtype=np.int64), np.asarray(ended_at, dtype=np.int64)
     owner, when = np.asarray(lead, dtype=np.int64), np.asarray(occurred_at, dtype=np.int64)
     landmark = start + days * DAY
-    inside = (when >= start[owner]) & (when < landmark[owner])
-    contacts = np.bincount(owner[inside], minlength=len(start))
-    frequency = np.maximum(contacts - 1, 0) / (days / 7)
-    at_risk = (end >= landmark) & (landmark <= as_of)
-    return np.where(at_risk, frequency, np.nan)
+    low = start + begin * DAY
+    high = np.minimum(np.minimum(start + (days if stop is None else stop) * DAY, np.maximum(end, landmark)), as_of)
+    contact = np.full(len(start), NEVER, dtype=np.int64)
+    mine = when >= start[owner]
+    np.minimum.at(contact, owner[mine], when[mine])
+    first = (contact >= low) & (contact < high)
+    inside = (when >= low[owner]) & (when < high[owner])
+    counted = np.bincount(owner[inside], minlength=len(start)) - first
+    weeks = np.maximum(high - low, DAY) / (7 * DAY)
+    return np.where((end >= landmark) & (landmark <= as_of), counted / weeks, np.nan)
 
 
 def win_effect(
@@ -79,20 +91,24 @@ def win_effect(
     controls: npt.ArrayLike | None = None,
     *,
     instrument: npt.ArrayLike | None = None,
+    worth: npt.ArrayLike | None = None,
     level: float = LEVEL,
 ) -> LeadEffect:
     """Finite step of +1 on the win probability (a treatment of 0 and 1: done against not done).
 
     `unit` rep (n,), `time` month of assignment (n,) whole numbers, `treatment` (n,), `outcome` 0 or 1 (n,),
     `controls` (n, k) known at assignment. With an `instrument` (n,), such as `others_mean`, only what the instrument
-    moves in the treatment counts (two-stage residual inclusion). Errors are clustered by unit. Raises EffectError
+    moves in the treatment counts (two-stage residual inclusion). `worth` (n,): money that each lead brings when won
+    (default 1). Errors are clustered by unit. Raises EffectError
     where the treatment does not move within reps or all outcomes are equal.
     """
-    rows = make_panel(unit, time, treatment, outcome, controls)
+    n = len(np.asarray(unit))
+    extra = np.empty((n, 0)) if controls is None else np.asarray(controls, dtype=np.float64).reshape(n, -1)
+    value = np.ones(n) if worth is None else np.asarray(worth, dtype=np.float64)
+    given = () if instrument is None else (np.asarray(instrument, dtype=np.float64),)
+    rows = make_panel(unit, time, treatment, outcome, np.column_stack([value, extra, *given]))
+    value, rows = rows.controls[:, 0], replace(rows, controls=rows.controls[:, 1:])
     if instrument is not None:
-        extra = np.empty((len(np.asarray(unit)), 0)) if controls is None else np.asarray(controls, dtype=np.float64)
-        extra = np.column_stack([extra, np.asarray(instrument, dtype=np.float64)])
-        rows = make_panel(unit, time, treatment, outcome, extra)
         rest = _first_stage_residual(rows.unit, rows.time, rows.treatment, rows.controls)
         rows = replace(rows, controls=np.column_stack([rows.controls[:, :-1], rest]))
     if not np.isin(rows.outcome, (0.0, 1.0)).all():
@@ -104,25 +120,7 @@ def win_effect(
     n_own = W.shape[1] - (n_times - 1)
     penalty = np.r_[np.full(n_own, _RIDGE), np.full(n_times - 1, _TIME_PRECISION)]
     theta, alpha = absorbed_logit(rows.outcome, W, rows.unit, penalty)
-    return _finite_step(rows.treatment, rows.outcome, W, rows.unit, theta, alpha, level)
-
-
-def others_mean(unit: npt.ArrayLike, time: npt.ArrayLike, treatment: npt.ArrayLike, least: int = 3) -> Floats:
-    """Mean treatment of the rep's *other* leads of the month, shape (n,); NaN with fewer than `least` of them.
-
-    As an instrument it answers three faults of a lead's own frequency at once: reps chase leads that look good to
-    them for reasons no column holds, a short window counts with noise, and one lead's luck is in its own count.
-    What remains is the rep's habit that month against his habit in others.
-    """
-    units, _ = codes_of(unit)
-    times, n_times = codes_of(time)
-    d = np.asarray(treatment, dtype=np.float64)
-    seen = np.isfinite(d)
-    cell, n_cells = codes_of(units * n_times + times)
-    total = np.bincount(cell[seen], weights=d[seen], minlength=n_cells)[cell]
-    count = np.bincount(cell[seen], minlength=n_cells)[cell] - seen
-    others = total - np.where(seen, d, 0.0)
-    return np.where(count >= least, others / np.maximum(count, 1), np.nan)
+    return _finite_step(rows.treatment, rows.outcome, W, rows.unit, theta, alpha, value, level)
 
 
 def _first_stage_residual(unit: Ints, time: Ints, treatment: Floats, controls: Floats) -> Floats:
@@ -202,7 +200,7 @@ def _newton_step(
 
 
 def _finite_step(
-    treatment: Floats, y: Floats, W: Floats, unit: Ints, theta: Floats, alpha: Floats, level: float
+    treatment: Floats, y: Floats, W: Floats, unit: Ints, theta: Floats, alpha: Floats, worth: Floats, level: float
 ) -> LeadEffect:
     """Average change of probability by one step, its error by the delta method on clustered scores."""
     n_units = len(alpha)
@@ -215,25 +213,27 @@ def _finite_step(
     X = root[:, None] * (W - means[unit])  # least squares on X and residuals repeats the last Newton step
     residuals = (y - p) / root
     logit = coefficient_interval(X, theta, residuals, unit, correction="CR2", level=level)
+    plain = float(np.linalg.norm(cluster_influences(X, residuals, unit)))
+    scores = cluster_sums(X * residuals[:, None], unit, n_units) @ np.linalg.inv(X.T @ X)
+    inflation = logit.se / plain if plain > 0 else 1.0
     binary = bool(np.isin(treatment, (0.0, 1.0)).all())
     low = eta - treatment * theta[0] if binary else eta
     before, after = expit(low), expit(low + theta[0])
-    step = float(np.mean(after - before))
-    slope = np.zeros_like(W)
-    moved_low = before * (1 - before)
-    moved_high = after * (1 - after)
+    moved_low, moved_high = before * (1 - before), after * (1 - after)
     slope = (moved_high - moved_low)[:, None] * W
     slope[:, 0] = moved_high * (1.0 if binary else treatment + 1) - (0.0 if binary else moved_low * treatment)
-    by_unit = np.bincount(unit, weights=moved_high - moved_low, minlength=n_units)
-    gradient = (slope.sum(axis=0) - by_unit @ means) / len(y)
-    sums = cluster_sums(X * residuals[:, None], unit, n_units)
-    raw = float(np.linalg.norm(sums @ np.linalg.solve(X.T @ X, gradient)))
-    plain = float(np.linalg.norm(cluster_influences(X, residuals, unit)))
-    se = raw * (logit.se / plain if plain > 0 else 1.0)
+
+    def averaged(value: Floats) -> Interval:
+        by_unit = np.bincount(unit, weights=value * (moved_high - moved_low), minlength=n_units)
+        gradient = (value @ slope - by_unit @ means) / len(y)
+        step = float(np.mean(value * (after - before)))
+        return t_interval(step, float(np.linalg.norm(scores @ gradient)) * inflation, logit.dof, level)
+
     own = X[:, 0] - X[:, 1:] @ np.linalg.lstsq(X[:, 1:], X[:, 0], rcond=None)[0]
     return LeadEffect(
-        interval=t_interval(step, se, logit.dof, level),
+        interval=averaged(np.ones(len(y))),
         logit=logit,
+        money=averaged(worth),
         n=len(y),
         n_units=n_units,
         within_sd=float(np.sqrt((own @ own) / weight.sum())),

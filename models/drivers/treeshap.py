@@ -91,7 +91,8 @@ def _patterns(index: Ints, on: Ints, off: Ints) -> tuple[Ints, Floats]:
     bits = ((wide & on) == on) & ((wide & off) == 0)
     patterns = bits @ (1 << np.arange(len(on), dtype=np.int64))
     seen, inverse = np.unique(patterns, return_inverse=True)
-    return seen, np.bincount(inverse.reshape(-1), weights=counts / len(index), minlength=len(seen))
+    share = np.bincount(inverse.reshape(-1), weights=counts / len(index), minlength=len(seen))
+    return seen.astype(np.int64), np.asarray(share, dtype=np.float64)
 
 
 def _sides(trees: TreeArrays, tree: int, columns: Floats) -> npt.NDArray[np.uint8]:
@@ -139,9 +140,7 @@ def _explain(rows: Floats, trees: TreeArrays, pieces: Pieces, background: Floats
     return out
 
 
-def _add_deep(
-    phi: Floats, pieces: Pieces, piece: int, index: Ints, others: _Sparse, background: Floats | None
-) -> None:
+def _add_deep(phi: Floats, pieces: Pieces, piece: int, index: Ints, others: _Sparse, background: Floats | None) -> None:
     """Add a leaf without a table to `phi`, working out the patterns that the rows show and no others."""
     leaf = int(pieces.piece_leaves[piece])
     slots = slice(pieces.leaf_start[leaf], pieces.leaf_start[leaf + 1])

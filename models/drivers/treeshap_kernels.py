@@ -139,17 +139,17 @@ def split_rows(
         elif missing[node] == 2:
             for i in range(n):
                 x = column[i]
-                out[i] = (x <= cut) | ((x != x) & left_if_missing)
+                out[i] = (x <= cut) | (np.isnan(x) & left_if_missing)
         elif missing[node] == 1:
             for i in range(n):
                 x = column[i]
-                none = (x != x) | ((x >= -1e-35) & (x <= 1e-35))
+                none = np.isnan(x) | ((x >= -1e-35) & (x <= 1e-35))
                 out[i] = left_if_missing if none else x <= cut
         else:
-            zero_left = 0.0 <= cut
+            zero_left = cut >= 0.0
             for i in range(n):
                 x = column[i]
-                out[i] = (x <= cut) | ((x != x) & zero_left)
+                out[i] = (x <= cut) | (np.isnan(x) & zero_left)
 
 
 def index_rows(index: Array, went_left: Array, starts: Array, nodes: Array, lefts: Array, first: int) -> None:

@@ -39,7 +39,7 @@ class TreeLimitError(FairleadError):
 class TreeArrays:
     """Every split of the model in one array a field; `tree_nodes` (trees + 1,) bounds each tree's splits.
 
-    `missing`: 0 none, 1 zero, 2 NaN, as LightGBM has it. `categories`, `category_start`: bit sets of categorical splits.
+    `missing`: 0 none, 1 zero, 2 NaN, as LightGBM has it. `categories`, `category_start`: bit sets of categories.
     """
 
     n_features: int
@@ -211,7 +211,8 @@ class _Cut:
         if self.table_start[-1] > MOST_TABLE_ENTRIES:
             raise TreeLimitError(f"the tables would hold {self.table_start[-1]:,} entries")
         kinds: dict[str, Any] = {"condition_left": np.bool_, "leaf_value": np.float64, "cover": np.float64}
-        return Pieces(**{name: np.array(values, dtype=kinds.get(name, np.int64)) for name, values in vars(self).items()})
+        made = {name: np.array(values, dtype=kinds.get(name, np.int64)) for name, values in vars(self).items()}
+        return Pieces(**made)
 
 
 @dataclass(frozen=True)

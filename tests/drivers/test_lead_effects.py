@@ -8,7 +8,8 @@ import pytest
 
 from features.moments import DAY, HOUR, NEVER
 from models.drivers.effects import win_effects
-from models.drivers.lead_effects import landmark_frequency, others_mean, win_effect
+from models.drivers.habit import others_mean
+from models.drivers.lead_effects import landmark_frequency, win_effect
 from models.drivers.panel_effects import EffectError
 
 

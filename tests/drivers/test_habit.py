@@ -1,0 +1,101 @@
+"""Follow-ups as a habit of the rep's month, and effects on winning turned into money a month."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from models.drivers.effects import effect_rows
+from models.drivers.habit import habit_effect, later_habit, others_mean
+from models.drivers.panel_effects import EffectError, make_panel
+
+
+def frame_of(w, **more):
+    return pd.DataFrame(
+        {
+            "rep_id": [f"R{u:02d}" for u in w.unit],
+            "month": w.time,
+            "y": w.won,
+            "quality": w.quality,
+            "followups_per_week": w.early,
+            "trained:closing": w.trained,
+            **more,
+        }
+    )
+
+
+def empty_panel():
+    return pd.DataFrame({"rep_id": [], "month": [], "contribution": []})
+
+
+def test_a_habit_that_stands_still_leaves_single_leads_and_says_so():
+    """No month differs from another: the first week stands for the second, which mends what noise takes away."""
+    found = []
+    for seed in range(4):
+        rng = np.random.default_rng(seed)
+        unit, time = np.repeat(np.arange(40), 200), np.tile(np.repeat(np.arange(20), 10), 40)
+        rate = rng.gamma(4, 0.5, 8000)
+        first, second = rng.poisson(rate), rng.poisson(rate)
+        won = (rng.random(8000) < 1 / (1 + np.exp(3 - 0.5 * rate))).astype(float)
+        truth = np.mean(1 / (1 + np.exp(2.5 - 0.5 * rate)) - 1 / (1 + np.exp(3 - 0.5 * rate)))
+        none = np.empty((8000, 0))
+        made = habit_effect(unit, time, (first + second) / 2, won, none, weeks=(first, second))
+        assert made.own_only
+        found.append(made.effect.interval.estimate / truth)
+        with pytest.raises(EffectError, match="hardly moves"):
+            habit_effect(unit, time, (first + second) / 2, won, none)
+    assert np.mean(found) == pytest.approx(1.0, abs=0.3)
+
+
+def test_a_moving_habit_is_used(lead_world):
+    w = lead_world(0)
+    made = habit_effect(w.unit, w.time, w.early, w.won, w.quality[:, None])
+    assert not made.own_only
+    assert made.effect.method.endswith("_habit")
+    assert 0 < made.future_p <= 1
+
+
+def test_a_later_habit_that_knows_the_present_is_seen():
+    """Leads get better for months on end and the rep follows up more in them: the later habit speaks."""
+    rng = np.random.default_rng(2)
+    reps, months, per = 60, 30, 12
+    unit, time = np.repeat(np.arange(reps), months * per), np.tile(np.repeat(np.arange(months), per), reps)
+    hidden = np.repeat(rng.normal(0, 1, (reps, months // 10)), 10, axis=1)[unit, time]
+    habit = 2 + 0.6 * hidden + rng.normal(0, 0.6, (reps, months))[unit, time]
+    seen = rng.poisson(np.maximum(habit, 0)).astype(float)
+    z = others_mean(unit, time, seen)
+    sound = 0.1 * habit + rng.normal(0, 0.5, len(unit))
+    assert later_habit(make_panel(unit, time, seen, sound, z)).p_value > 0.03
+    assert later_habit(make_panel(unit, time, seen, sound + 0.3 * hidden, z)).p_value < 0.001
+
+
+def test_money_a_month_is_each_leads_change_times_its_worth(lead_world):
+    """With every lead worth 1,000 and 5 leads a month, money is 5,000 times the change of probability."""
+    w = lead_world(3)
+    rows = effect_rows(frame_of(w, worth=1000.0), empty_panel(), np.random.default_rng(0), 5.0)
+    by = {(row.driver, row.outcome): row for row in rows}
+    assert len(by) == 4
+    for driver in ("followups_per_week", "training:closing"):
+        win, money = by[driver, "win_probability"], by[driver, "contribution"]
+        assert (money.unit, money.n, money.verdict) == ("money_per_month", win.n, win.verdict)
+        for name in ("estimate", "ci_low", "ci_high"):
+            assert getattr(money, name) == pytest.approx(5000 * getattr(win, name), rel=1e-9)
+
+
+def test_a_lever_on_the_size_of_deals_counts_where_it_is_plain(lead_world):
+    w = lead_world(3)
+    rng = np.random.default_rng(0)
+    size = np.where(w.won == 1, 1000 * np.exp(rng.normal(0, 0.3, len(w.won))), np.nan)
+    rows = {}
+    for name, amount in (("same", size), ("larger", size * np.exp(0.5 * w.trained))):
+        made = effect_rows(frame_of(w, worth=1000.0, amount=amount), empty_panel(), np.random.default_rng(0), 1.0)
+        rows[name] = next(r for r in made if (r.driver, r.outcome) == ("training:closing", "contribution"))
+    assert rows["larger"].estimate - rows["same"].estimate == pytest.approx(0.5 * 1000 * w.won.mean(), rel=0.3)
+
+
+def test_no_follow_ups_on_record_is_said(lead_world):
+    w = lead_world(1)
+    rows = effect_rows(frame_of(w).drop(columns="followups_per_week"), empty_panel(), np.random.default_rng(0), 5.0)
+    row = next(r for r in rows if r.driver == "followups_per_week")
+    assert (row.verdict, row.estimate, row.reasons) == ("not_identified", None, ("cannot_estimate",))
