@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
+from features.compiled import compiled
 from models.drivers.treeshap_kernels import index_rows, leaf_patterns, look_up_tree, split_rows, spread_leaf
 from models.drivers.treeshap_trees import Floats, Ints, Pieces, TreeArrays, TreeLimitError, read_trees
-from models.routing.compiled import compiled
 
 if TYPE_CHECKING:
     import lightgbm

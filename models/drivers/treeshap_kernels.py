@@ -1,4 +1,4 @@
-"""Inner loops of SHAP by leaf patterns, plain Python on arrays, compiled by `models.routing.compiled`.
+"""Inner loops of SHAP by leaf patterns, plain Python on arrays, compiled by `features.compiled`.
 
 A leaf of value v whose path has features 1..k gives feature i, in the path-dependent game,
 
