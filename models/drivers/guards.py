@@ -172,10 +172,12 @@ def run_guards(
     rng: np.random.Generator,
     *,
     dose: tuple[float, float] | None = None,
+    agreement_alpha: float = ALPHA,
 ) -> Guards:
     """Every guard of a within-unit estimate `levels` on the arrays that it came from.
 
-    `dose`: least and most treatment that the data hold, where it is not that of these rows.
+    `dose`: least and most treatment that the data hold, where it is not that of these rows. `agreement_alpha`: p below
+    which levels and changes are said to disagree.
     """
     agreed: float | None
     future: float | None
@@ -200,7 +202,7 @@ def run_guards(
         within_share=within,
         dose_low=low,
         dose_high=high,
-        reasons=_reasons(agreed, future, share, levels.moving_units, within, high - low),
+        reasons=_reasons(agreed, future, share, levels.moving_units, within, high - low, agreement_alpha),
     )
 
 
@@ -212,7 +214,7 @@ def dose_range(treatment: Floats) -> tuple[float, float]:
 
 
 def _reasons(
-    agreed: float | None, future: float | None, share: float, moving: int, within: float, dose: float
+    agreed: float | None, future: float | None, share: float, moving: int, within: float, dose: float, alpha: float
 ) -> tuple[str, ...]:
     found: list[str] = []
     if within < _MIN_WITHIN_SHARE:
@@ -221,7 +223,7 @@ def _reasons(
         found.append("too_few_reps")
     elif moving < FEW_MOVING_UNITS:
         found.append("few_reps")
-    if agreed is not None and agreed < ALPHA:
+    if agreed is not None and agreed < alpha:
         found.append("levels_and_changes_disagree")
     if future is not None and future < ALPHA:
         found.append("future_predicts_present")
