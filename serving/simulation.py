@@ -17,7 +17,7 @@ from features.tables import Tables
 from models.routing.rules import Desk
 from serving.board import Board
 from serving.session import Session
-from serving.texts import LANGUAGES, Lang, number, percent, t
+from serving.texts import LANGUAGES, Lang, money, number, percent, t
 from training.replay_weeks import HABIT, OURS, PolicyResult, Replay, Truth, replay_weeks
 
 Floats = npt.NDArray[np.float64]
@@ -129,7 +129,8 @@ def _text_lines(simulation: Simulation, lang: Lang) -> list[str]:
     found = simulation.replay
     lines = [
         t(lang, "simulation.title", first=found.first_week, last=found.last_week, n=number(lang, found.n_leads)),
-        headline(found, lang),
+        headline(found, lang, simulation.currency),
+        *rule_lines(found, lang, simulation.currency),
         "",
         "  ".join(text.rjust(width) for text, width in zip(_header(lang, found), _WIDTHS, strict=False)),
     ]
@@ -140,7 +141,7 @@ def _text_lines(simulation: Simulation, lang: Lang) -> list[str]:
     return lines
 
 
-_WIDTHS = (26, 14, 24, 26, 12, 12, 12)
+_WIDTHS = (26, 14, 24, 26, 12, 12, 12, 12)
 
 
 def _header(lang: Lang, found: Replay) -> list[str]:
@@ -171,13 +172,32 @@ def policy_cells(one: PolicyResult, found: Replay, lang: Lang) -> list[str]:
     return cells
 
 
-def headline(found: Replay, lang: Lang) -> str:
-    """One sentence: what is gained, or why nothing is claimed."""
+def rule_lines(found: Replay, lang: Lang, currency: str = "") -> list[str]:
+    """What each wish of the desk that is set costs over the weeks, a sentence each."""
+    return [
+        t(
+            lang, f"simulation_rule.{cost.rule}", wins=number(lang, cost.wins, 1),
+            value=money(lang, currency, cost.value), short=number(lang, cost.short),
+        )
+        for cost in found.rule_costs
+    ]  # fmt: skip
+
+
+def headline(found: Replay, lang: Lang, currency: str = "") -> str:
+    """What is gained, in wins and money with intervals, or why nothing is claimed."""
     if found.routing_mode == "lead_only":
         return t(lang, "simulation.lead_only")
     ours, habit = found.result(OURS), found.result(HABIT)
     by_model = (ours.wins - habit.wins) / habit.wins if habit.wins > 0 else float("nan")
     model = t(lang, "simulation.gain_by_model", gain=percent(lang, by_model, signed=True))
+    if found.model_gain is not None:
+        said = found.model_gain
+        wins, least, most = (number(lang, n, 1, signed=True) for n in (said.wins, said.wins_low, said.wins_high))
+        model += t(lang, "simulation.gain_interval", wins=wins, low=least, high=most)
+        cash, least, most = (
+            money(lang, currency, n, signed=True) for n in (said.value, said.value_low, said.value_high)
+        )
+        model += t(lang, "simulation.money_interval", value=cash, low=least, high=most)
     if ours.uplift is None or ours.uplift_low is None or ours.uplift_high is None:
         return model + t(lang, "simulation.gain_not_claimed", n=number(lang, ours.effective_n))
     low, high = number(lang, ours.uplift_low, 1, signed=True), number(lang, ours.uplift_high, 1, signed=True)
@@ -193,4 +213,4 @@ def rep_shifts(found: Replay) -> list[tuple[str, int, int]]:
     return sorted(rows, key=lambda row: (-abs(row[2] - row[1]), row[0]))
 
 
-__all__ = ["Simulation", "headline", "policy_cells", "rep_shifts", "simulate_weeks", "truth_of"]
+__all__ = ["Simulation", "headline", "policy_cells", "rep_shifts", "rule_lines", "simulate_weeks", "truth_of"]

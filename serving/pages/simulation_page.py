@@ -9,7 +9,7 @@ from markupsafe import Markup
 from serving.pages.rendering import HTML_LANG, OTHER, inline_css, render
 from serving.reports import charts
 from serving.reports.tables import Cell, ChartView, Row, TableView, numeric, text
-from serving.simulation import Simulation, headline, policy_cells, rep_shifts
+from serving.simulation import Simulation, headline, policy_cells, rep_shifts, rule_lines
 from serving.texts import Lang, as_lang, has, money, number, percent, t
 from training.replay_weeks import HABIT, OURS, PolicyResult, Replay
 
@@ -30,7 +30,8 @@ def render_simulation(simulation: Simulation, lang: str) -> str:
         "subtitle": t(
             spoken, "simulation.title", first=found.first_week, last=found.last_week, n=number(spoken, found.n_leads)
         ),
-        "headline": headline(found, spoken),
+        "headline": headline(found, spoken, simulation.currency),
+        "rules": rule_lines(found, spoken, simulation.currency),
         "figures": gain_figures(simulation, spoken),
         "wins": _wins_chart(found, spoken),
         "policies": _policies(simulation, spoken),

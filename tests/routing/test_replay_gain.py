@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -12,6 +14,7 @@ from models.conversion.columns import PairColumns
 from models.conversion.predictor import train_pooled
 from models.routing.replay import Stream
 from serving.board import Board
+from serving.simulation import Simulation, headline, rule_lines
 from training import replay_weeks
 from training.replay_gain import model_gain, rule_costs
 
@@ -160,3 +163,14 @@ def test_own_prospects_take_places_of_the_replayed_weeks(replayed):
     taken = replay_weeks._own_places(world.tables, reps)
     assert sum(taken.values()) <= len(own)
     assert sum(taken.values()) > 0.8 * len(own)
+
+
+@pytest.mark.parametrize("lang", ["en", "zh"])
+def test_text_shows_every_column_and_what_wishes_cost(replayed, lang):
+    _, found = replayed
+    shown = replace(found, has_truth=True, results=tuple(replace(one, true_wins=123.25) for one in found.results))
+    lines = Simulation(shown, "EUR", {}).as_text(lang).splitlines()
+    assert sum("123.2" in line or "123.3" in line for line in lines) == len(found.results)
+    assert len(rule_lines(found, lang, "EUR")) == 1
+    if found.model_gain is not None:
+        assert "90" in headline(found, lang, "EUR")
