@@ -57,6 +57,7 @@ def log_origin(
         {
             **asked,
             "as_of": moments.iso(sets.world.as_of, sets.world.tables.zone),
+            "as_of_us": sets.world.as_of,
             "spec_fingerprint": sets.spec.fingerprint(),
             "pairs_sha256": frame_hash(sets.pairs),
             "panel_sha256": frame_hash(sets.panel),

@@ -117,6 +117,19 @@ def log_trial(
     tracker.client.set_terminated(made.info.run_id)
 
 
+def find_run(tracker: Tracker, experiment: str, name: str) -> dict[str, str] | None:
+    """Parameters of the run with that id, or of the newest one that came to that release; None where there is none."""
+    from mlflow.exceptions import MlflowException
+
+    try:
+        return dict(tracker.client.get_run(name).data.params)
+    except MlflowException:
+        pass
+    wanted = name.replace("'", "")
+    found = tracker.client.search_runs([tracker.experiment(experiment)], f"params.release = '{wanted}'", max_results=1)
+    return dict(found[0].data.params) if len(found) else None
+
+
 def tag_run(tracker: Tracker, run_id: str, tags: Mapping[str, str]) -> None:
     """Set tags of a run."""
     for name, value in tags.items():
