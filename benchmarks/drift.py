@@ -4,8 +4,9 @@
 
 Each world is synthetic, with hidden market months, hires and leavers, and no planted drift; every month and every rep
 of it adds a part of his own to the leads' numbers (0.1 and 0.2 standard deviations), as real desks do. It is looked at
-on the first of each of its last six months. Then a numeric column of the last 30 days' leads is moved by half of its standard
-deviation. `rows` is Welch's t-test on leads, `ks` the test of Kolmogorov and Smirnov, both with Holm's correction.
+on the first of each of its last six months. Then a numeric column of the last 30 days' leads is moved by half of its
+standard deviation. `rows` is Welch's t-test on leads, `ks` the test of Kolmogorov and Smirnov, both with Holm's
+correction.
 """
 
 from __future__ import annotations
@@ -66,7 +67,7 @@ def alarms(pairs: pd.DataFrame, sets: Datasets, as_of: int, column: str, seed: i
             if len(new) > 5 and values[np.isfinite(values)].std() > 0:
                 p[name] = ks_2samp(new, old).pvalue if label == "ks" else ttest_ind(new, old, equal_var=False).pvalue
         adjusted = holm(np.array(list(p.values()), dtype=np.float64))
-        by_row[label] = {name for name, value in zip(p, adjusted, strict=True) if value <= rules.level}
+        by_row[label] = {name for name, value in zip(p, adjusted, strict=True) if value <= 0.05}
     sets_of = [ours, by_row["rows"], by_row["ks"]]
     return [bool(s) for s in sets_of], [column in s for s in sets_of]
 

@@ -164,6 +164,12 @@ def train(
     promote: Annotated[str, typer.Option("--promote", help="never, gate or force.")] = "gate",
     reason: Annotated[str, typer.Option("--reason", help="Why; required with --promote force.")] = "",
     seed: Annotated[int, typer.Option("--seed", help="Seed of everything random in training.")] = 7,
+    win_probability: Annotated[
+        str, typer.Option("--win-probability", help="A model of your own, module:Class; see training/own_model.py.")
+    ] = "",
+    mlflow: Annotated[
+        str, typer.Option("--mlflow", envvar="FAIRLEAD_MLFLOW", help="An MLflow server's address; else HOME/mlruns.")
+    ] = "",
     data: Data = None,
     home: HomeDir = None,
     config: ConfigFile = None,
@@ -182,7 +188,7 @@ def train(
     if promote == "force" and not reason:
         raise typer.BadParameter("say why with --reason", param_hint="--promote force")
     session = _session(data, home, config, as_of, lang)
-    request = TrainRequest(session.as_of, trials, promote, reason, seed, session.now())
+    request = TrainRequest(session.as_of, trials, promote, reason, seed, session.now(), mlflow, win_probability)
     summary = train_release(
         session.tables,
         session.config,
@@ -198,6 +204,71 @@ def train(
         typer.echo(summary.as_text())
         for table, why, rows in session.left_out:
             typer.echo(f"  {table}: {rows:,} rows were left out: {why}")
+
+
+@app.command()
+def drift(
+    data: Data = None,
+    home: HomeDir = None,
+    config: ConfigFile = None,
+    as_of: AsOf = None,
+    as_json: AsJson = False,
+) -> None:
+    """Compare what has come in lately with what the release has learnt from, and its predictions with what was won."""
+    report = _session(data, home, config, as_of).drift()
+    if as_json:
+        _print_json(report.as_dict())
+    else:
+        typer.echo(report.as_text())
+
+
+@app.command()
+def retrain(
+    if_needed: Annotated[
+        bool, typer.Option("--if-needed", help="Only where drift is found or no release fits.")
+    ] = False,
+    trials: Annotated[int, typer.Option("--trials", min=0, help="Optuna trials of the contribution model.")] = 0,
+    seed: Annotated[int, typer.Option("--seed", help="Seed of everything random in training.")] = 7,
+    data: Data = None,
+    home: HomeDir = None,
+    config: ConfigFile = None,
+    as_of: AsOf = None,
+) -> None:
+    """Train again and promote by the gate; with --if-needed, meant for cron, only where drift calls for it."""
+    from training.pipeline import TrainRequest, train_release
+
+    session = _session(data, home, config, as_of)
+    why = session.needs_training() if if_needed else "asked for"
+    if not why:
+        typer.echo("No drift was found: the release stays.")
+        return
+    typer.echo(f"Retraining: {why}.")
+    request = TrainRequest(session.as_of, trials, "gate", f"retrain: {why}", seed, session.now())
+    home_ = session.home
+    summary = train_release(
+        session.tables, session.config, home_.releases, home_.mlruns, request, session.fingerprints, Progress()
+    )
+    typer.echo(summary.as_text())
+
+
+@app.command()
+def reproduce(
+    run: Annotated[str, typer.Argument(help="An MLflow run id, or a release.")],
+    data: Data = None,
+    home: HomeDir = None,
+    config: ConfigFile = None,
+    as_json: AsJson = False,
+) -> None:
+    """Rebuild an old run from the tables as they are now, apart from the registry, and say what differs."""
+    from training.reproduce import reproduce as rebuild
+
+    session = _session(data, home, config)
+    place = session.home
+    found = rebuild(session.tables, session.config, place.releases, place.mlruns, run, session.fingerprints, Progress())
+    if as_json:
+        _print_json(found.as_dict())
+    else:
+        typer.echo(found.as_text())
 
 
 @app.command()

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from features import moments
 from features.config import Config
-from features.errors import DataError, RequestError
+from features.errors import DataError, NoReleaseError, RequestError
 from features.rows import parse_rows, upsert
 from features.settings_file import find_config, read_config
 from features.sources import load, load_tables
@@ -20,6 +20,7 @@ from serving.store import Store
 
 if TYPE_CHECKING:
     from serving.core import Core
+    from training.drift import DriftReport
 
 
 def clock() -> int:
@@ -62,6 +63,24 @@ class Session:
         """The store of this installation, made where there is none."""
         self.home.root.mkdir(parents=True, exist_ok=True)
         return Store.open(store_url(self.home, self.config.store_url))
+
+    def drift(self) -> DriftReport:
+        """What has drifted since the release that answers for `as_of` learnt; NoReleaseError where there is none."""
+        import numpy as np
+
+        from training.drift import find_drift
+        from training.release import release_for
+
+        release = release_for(self.home.releases, self.as_of, self.tables.zone)
+        return find_drift(self.tables, self.config, release, self.as_of, np.random.default_rng(7))
+
+    def needs_training(self) -> str:
+        """Why to train again, "" where nothing calls for it."""
+        try:
+            alarms = self.drift().alarms
+        except NoReleaseError:
+            return "no release answers for this moment"
+        return ", ".join(f"{found.kind} {found.name}" for found in alarms)
 
     def core(self, dry_run: bool = False) -> Core:
         """The facade over routing, forecasts, warnings and drivers."""

@@ -33,19 +33,20 @@ FRESH_TABLES = {"leads": "created_at", "assignments": "assigned_at", "activities
 
 @dataclass(frozen=True)
 class DriftRules:
-    """Fixed beforehand. `level`: chance of any false alarm among the inputs.
+    """Fixed beforehand. Chance of any false alarm: `level` among numbers and the prediction, which are few and say
+    most, `level_of_shares` among categories and missing cells.
 
-    `smallest_shift`: in standard deviations of the rows, below which a shift is of no use to know; `missing_change` and
-    `unseen_share`: of rows; `stale_days`: without a new row, and beyond three times the usual longest gap;
+    `smallest_shift`: in standard deviations of the rows, below which a shift is of no use to know; `unseen_share`: of
+    rows; `stale_days`: without a new row, and beyond three times the usual longest gap;
     `release_days`: age of the data that the release knows; `ratio_low`, `ratio_high`: won over expected.
     """
 
-    level: float = 0.05
+    level: float = 0.03
+    level_of_shares: float = 0.02
     n_flips: int = 4_999
     fewest_months: int = 6
     fewest_rows: int = 40
     smallest_shift: float = 0.2
-    missing_change: float = 0.05
     unseen_share: float = 0.05
     stale_days: float = 7.0
     release_days: float = 62.0
@@ -159,34 +160,37 @@ def input_findings(
     """Shifts of lead columns, of their missing shares and of the prediction, judged together."""
     period = periods(pairs["as_of"].to_numpy(dtype=np.int64), as_of)
     reps = pd.factorize(pairs["rep_id"])[0].astype(np.int64)
-    tested: list[tuple[str, str, Shift, float]] = []
-    for kind, name, values, least in _series(pairs, numeric, categorical):
+    tested: dict[float, list[tuple[str, str, Shift]]] = {rules.level: [], rules.level_of_shares: []}
+    for kind, name, values in _series(pairs, numeric, categorical):
         shift = month_shift(values, period, reps, rng, rules)
         if shift is not None:
-            tested.append((kind, name, shift, least if kind == "missing" else rules.smallest_shift))
-    adjusted = holm(np.array([shift.p_value for _, _, shift, _ in tested], dtype=np.float64))
+            number = kind == "prediction" or (name in numeric and kind == "input")
+            tested[rules.level if number else rules.level_of_shares].append((kind, name, shift))
     return [
-        Finding(kind, name, shift.change, float(p), bool(p <= rules.level and abs(shift.change) >= least))
-        for (kind, name, shift, least), p in zip(tested, adjusted, strict=True)
+        Finding(kind, name, shift.change, float(p), bool(p <= level and abs(shift.change) >= rules.smallest_shift))
+        for level, family in tested.items()
+        for (kind, name, shift), p in zip(
+            family, holm(np.array([shift.p_value for *_, shift in family], dtype=np.float64)), strict=True
+        )
     ]
 
 
 def _series(
     pairs: pd.DataFrame, numeric: tuple[str, ...], categorical: tuple[str, ...]
-) -> list[tuple[str, str, Floats, float]]:
+) -> list[tuple[str, str, Floats]]:
     """Kind, name, values and least change of every input, missing share and common category, and of the prediction."""
-    found: list[tuple[str, str, Floats, float]] = []
+    found: list[tuple[str, str, Floats]] = []
     for name in numeric:
         values = pairs[name].to_numpy(dtype=np.float64)
-        found.append(("input", name, values, 0.0))
-        found.append(("missing", name, np.isnan(values).astype(np.float64), 0.2))
+        found.append(("input", name, values))
+        found.append(("missing", name, np.isnan(values).astype(np.float64)))
     for name in categorical:
         text = pairs[name].astype("str")
-        found.append(("missing", name, np.asarray(text == "", dtype=np.float64), 0.2))
+        found.append(("missing", name, np.asarray(text == "", dtype=np.float64)))
         common = text[text != ""].value_counts().head(8).index
-        found += [("input", f"{name}={level}", np.asarray(text == level, dtype=np.float64), 0.0) for level in common]
+        found += [("input", f"{name}={level}", np.asarray(text == level, dtype=np.float64)) for level in common]
     if "prediction" in pairs.columns:
-        found.append(("prediction", "win_probability", pairs["prediction"].to_numpy(dtype=np.float64), 0.0))
+        found.append(("prediction", "win_probability", pairs["prediction"].to_numpy(dtype=np.float64)))
     return found
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -12,11 +13,14 @@ import pandas as pd
 from scipy.stats import spearmanr
 
 from features import moments
+from models.conversion import calibration
+from models.conversion.model import ConversionModel
 from models.forecasting import metrics
 from models.forecasting.draws import QUANTILES
 from training.backtest_forecast import PRODUCT, Backtest
 from training.datasets import Datasets, late_rows
 from training.gate import Evidence, GroupRatio, Paired
+from training.own_model import OwnConversion
 from training.release import Release
 from training.rolling import Fold
 from training.unit import ModelUnit
@@ -26,6 +30,7 @@ Floats = npt.NDArray[np.float64]
 CONVERSION_LOSS = "log loss of win probability"
 FORECAST_LOSS = "pinball loss of the forecast"
 FEWEST_OF_A_GROUP = 50
+_FOLD_KEYS = ["origin", "rep_id", "month"]
 _TENURE = np.array(["under 1 year", "1 to 2 years", "over 2 years", "unknown"])
 
 
@@ -56,6 +61,25 @@ def gather(unit: ModelUnit, sets: Datasets, found: Backtest, folds: Sequence[Fol
     )
 
 
+def with_fold_scores(conversion: ConversionModel, folds: Sequence[Fold], rng: np.random.Generator) -> ConversionModel:
+    """A model brought along with its own scores on the folds in its findings; ours as it is, scored while fitted."""
+    cases = _conversion_cases(folds)
+    if not isinstance(conversion, OwnConversion) or not len(cases):
+        return conversion
+    p, y = cases["p"].to_numpy(dtype=np.float64), cases["y"].to_numpy(dtype=np.float64)
+    scored = replace(
+        conversion.findings,
+        ece=calibration.expected_calibration_error(p, y),
+        ece_limit=calibration.expected_ece_of_calibrated(p, 200, rng),
+        brier=calibration.brier(p, y),
+        auc=calibration.auc(p, y),
+        log_loss=calibration.log_loss(p, y),
+        n_scored=len(p),
+        reliability=calibration.reliability(p, y),
+    )
+    return replace(conversion, findings=scored)
+
+
 def segment_tables(found: Backtest, folds: Sequence[Fold]) -> dict[str, list[dict[str, Any]]]:
     """Out-of-time quality by source and tenure: rows of win probability and of the forecast."""
     cases, conversion = _conversion_cases(folds), []
@@ -84,10 +108,30 @@ def segment_tables(found: Backtest, folds: Sequence[Fold]) -> dict[str, list[dic
     return {"conversion": conversion, "forecast": forecast}
 
 
-def _forecast_columns(found: Backtest) -> dict[str, list[Any]]:
+def _served(found: Backtest) -> pd.DataFrame:
+    """Rep-months of the backtest with the quantiles that the release's own choice of methods gives, and tenure.
+
+    The nested product of the backtest would be unfair here: how much past it may choose by depends on where the window
+    of origins begins, which differs between two trainings.
+    """
     if not len(found.table):
+        return pd.DataFrame(columns=[*_FOLD_KEYS, "y", "tenure_years", *QUANTILES])
+    reps = found.table.loc[found.table["level"] == "rep"]
+    parts = [reps.loc[reps["method"] == name].set_index(_FOLD_KEYS).sort_index() for name, _ in found.choice.weights]
+    shared = parts[0].index
+    for part in parts[1:]:
+        shared = shared.intersection(part.index)
+    values = np.zeros((len(shared), len(QUANTILES)))
+    for (_, share), part in zip(found.choice.weights, parts, strict=True):
+        values += share * part.loc[shared, list(QUANTILES)].to_numpy(dtype=np.float64)
+    told = parts[0].loc[shared, ["y", "tenure_years"]].reset_index()
+    return told.assign(**{name: values[:, at] for at, name in enumerate(QUANTILES)})
+
+
+def _forecast_columns(found: Backtest) -> dict[str, list[Any]]:
+    mine = _served(found)
+    if not len(mine):
         return {"origin": [], "rep_id": [], "month": [], "loss": []}
-    mine = found.table.loc[(found.table["level"] == "rep") & (found.table["method"] == PRODUCT)]
     loss = metrics.pinball_loss(mine["y"].to_numpy(dtype=np.float64), mine[list(QUANTILES)].to_numpy(dtype=np.float64))
     return {
         "origin": [int(v) for v in mine["origin"]],
@@ -101,7 +145,7 @@ def _conversion_columns(folds: Sequence[Fold]) -> dict[str, list[Any]]:
     return {
         "origin": [fold.origin for fold in folds for _ in range(len(fold.pairs))],
         "lead_id": [str(lead) for fold in folds for lead in fold.pairs["lead_id"]],
-        "p": [round(float(p), 6) for fold in folds for p in fold.probability],
+        "p": [float(p) for fold in folds for p in fold.probability],
     }
 
 
@@ -163,12 +207,11 @@ def _forecast_pair(found: Backtest, before: Release | None) -> Paired | None:
     ours, theirs = pd.DataFrame(_forecast_columns(found)), _folds_of(before, "forecast")
     if not len(ours) or not len(theirs):
         return None
-    keys = ["origin", "rep_id", "month"]
+    keys = _FOLD_KEYS
     both = ours.merge(theirs.drop_duplicates(keys), on=keys, suffixes=("", "_before"), validate="one_to_one")
     if not len(both):
         return None
-    rows = found.table.loc[(found.table["level"] == "rep") & (found.table["method"] == PRODUCT)]
-    years = rows.set_index(keys)["tenure_years"].reindex(pd.MultiIndex.from_frame(both[keys]))
+    years = _served(found).set_index(keys)["tenure_years"].reindex(pd.MultiIndex.from_frame(both[keys]))
     return Paired(
         both["loss"].to_numpy(dtype=np.float64),
         both["loss_before"].to_numpy(dtype=np.float64),

@@ -27,16 +27,18 @@ Texts = npt.NDArray[np.object_]
 class GateRules:
     """Fixed beforehand. Losses are relative to the champion's; one-sided bounds are at `level`.
 
-    A member is not worse where its mean excess is at most `margin` and the bound at most `bound`. A segment fails where
-    its excess is above `segment_margin` and still above 0 at `segment_level`. `ece_limit`: expected calibration error
-    allowed, or the 95th percentile of a calibrated model if that is larger, or the champion's. `fairness_low`,
-    `fairness_high`: predicted over actual wins of a group, over the same ratio of all. `rank_limit`: Spearman
+    A member is not worse where its mean excess is at most `margin` and the bound at most `bound`; it is better where
+    the bound is below -`better_by`. A segment fails where its excess is above `segment_margin` and still above 0 at
+    `segment_level`. `ece_limit`: expected calibration error allowed, or the 95th percentile of a calibrated model if
+    that is larger, or the champion's. `fairness_low`, `fairness_high`: predicted over actual wins of a group, over the
+    same ratio of all. `rank_limit`: Spearman
     correlation of the drivers' importance with the champion's. `latency_ms`: 200 candidates of one lead.
     """
 
-    version: str = "2"
+    version: str = "3"
     margin: float = 0.005
     bound: float = 0.02
+    better_by: float = 0.001
     level: float = 0.95
     segment_margin: float = 0.05
     segment_level: float = 0.99
@@ -173,7 +175,7 @@ def judge(evidence: Evidence, has_champion: bool, rules: GateRules, rng: np.rand
         if pair is not None and _enough(pair, rules)
     ]
     if has_champion:
-        checks.append(_better_check(found, evidence.newer_data))
+        checks.append(_better_check(found, evidence.newer_data, rules))
     checks += [
         _calibration_check(evidence, rules),
         _fairness_check(evidence.groups, rules),
@@ -205,8 +207,8 @@ def _loss_check(name: str, excess: Excess | None, pair: Paired | None, rules: Ga
     return Check(name, excess.point <= rules.margin and excess.high <= rules.bound, told)
 
 
-def _better_check(found: Mapping[str, Excess | None], newer_data: bool) -> Check:
-    better = [name for name, excess in found.items() if excess is not None and excess.high < 0.0]
+def _better_check(found: Mapping[str, Excess | None], newer_data: bool, rules: GateRules) -> Check:
+    better = [name for name, excess in found.items() if excess is not None and excess.high < -rules.better_by]
     if better:
         return Check("something is better", True, ", ".join(better))
     if newer_data:

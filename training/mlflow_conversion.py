@@ -12,7 +12,7 @@ import mlflow.pyfunc
 import pandas as pd
 from mlflow.models import set_model
 
-from models.conversion.model import ConversionModel
+from training.own_model import read_conversion
 from training.release import read_release
 
 
@@ -23,7 +23,7 @@ class Conversion(mlflow.pyfunc.PythonModel):  # type: ignore[misc, unused-ignore
         """Read and verify the release."""
         folder = Path(context.artifacts["release"])
         release = read_release(folder.parent, folder.name)
-        self.model = ConversionModel.from_parts(release.document("conversion"), dict(release.texts))
+        self.model = read_conversion(release.document("conversion"), dict(release.texts))
 
     def predict(self, context: Any, model_input: pd.DataFrame, params: dict[str, Any] | None = None) -> pd.DataFrame:
         """(n, 3) frame: win_probability, ci_low, ci_high."""

@@ -22,8 +22,9 @@ from training.backtest_forecast import Backtest, BacktestSettings, final_model, 
 from training.cards import card_document
 from training.datasets import Datasets, build_datasets, frame_hash, pair_columns
 from training.effect_frames import lead_effect_frame, leads_per_rep_month, panel_effect_frame
-from training.evidence import fold_document, gather, segment_tables
+from training.evidence import fold_document, gather, segment_tables, with_fold_scores
 from training.gate import GateRules, Verdict, judge
+from training.own_model import OwnConversion
 from training.record import UNIT_EXPERIMENT, Outcome, log_origin, log_outcome
 from training.release import (
     Promotion,
@@ -46,7 +47,8 @@ RELEASE_METHODS = ("funnel", "panel", "mean_3", "mean_6", "mean_12", "seasonal_n
 class TrainRequest:
     """What was asked: moment, Optuna trials, promotion (never, gate, force), its reason, seed, and now.
 
-    `tracking_uri`: an MLflow server; "" keeps runs in the home's `mlruns`.
+    `tracking_uri`: an MLflow server; "" keeps runs in the home's `mlruns`. `win_probability`: a model of one's own as
+    module:Class, "" for ours.
     """
 
     as_of: int
@@ -56,6 +58,7 @@ class TrainRequest:
     seed: int
     now: int
     tracking_uri: str = ""
+    win_probability: str = ""
 
 
 @dataclass(frozen=True)
@@ -103,10 +106,13 @@ def train_release(
         say("win probability")
         columns = pair_columns(sets.spec)
         conversion = ConversionModel.fit(sets.pairs, columns, rng, request.as_of)
+        if request.win_probability:
+            conversion = OwnConversion.around(conversion, request.win_probability, sets.pairs, request.seed)
         amount = AmountModel.fit(sets.pairs, columns)
         settings, trials = _tuned(sets, request, mlruns, say)
         say("forecast backtest")
         found, folds = roll(tables, config, sets, conversion, settings, rng, say)
+        conversion = with_fold_scores(conversion, folds, rng)
         say("effects")
         effects = _effects(sets, conversion, amount, rng)
         say("release")
@@ -128,7 +134,7 @@ def train_release(
 
 
 def _asked(request: TrainRequest) -> dict[str, object]:
-    names = ("seed", "trials", "promote", "reason")
+    names = ("seed", "trials", "promote", "reason", "win_probability")
     return {name: value for name, value in asdict(request).items() if name in names}
 
 

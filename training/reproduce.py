@@ -79,14 +79,11 @@ def reproduce(
         raise RequestError(f"run {run} did not come to a release, so there is nothing to rebuild")
     with tempfile.TemporaryDirectory(prefix="fairlead-reproduce-") as scratch:
         place = Path(scratch)
+        moment = int(asked["as_of_us"])
         request = TrainRequest(
-            int(asked["as_of_us"]),
-            int(asked["trials"]),
-            "never",
-            "reproduce",
-            int(asked["seed"]),
-            int(asked["as_of_us"]),
-        )
+            moment, int(asked["trials"]), "never", "reproduce", int(asked["seed"]), moment,
+            win_probability=asked.get("win_probability", ""),
+        )  # fmt: skip
         summary = train_release(
             tables, config, place / "releases", place / "mlruns", request, fingerprints, progress
         ).as_dict()

@@ -21,6 +21,7 @@ from models.conversion.predictor import train_pooled
 from models.forecasting.blend import FALLBACK, Choice
 from training.backtest_forecast import Backtest, BacktestSettings, Snapshot, backtest
 from training.datasets import Datasets, build_datasets
+from training.own_model import OwnConversion
 from training.snapshot import forecast_inputs, panel_rows_now, scored_pairs, targets_of
 
 Floats = npt.NDArray[np.float64]
@@ -54,7 +55,8 @@ def quick_conversion(sets: Datasets, like: ConversionModel) -> ConversionModel:
     """The pooled model of a backtest's origin, in the mode that the full data chose, without tests and trees."""
     frame = sets.pairs.sort_values(["as_of", "lead_id"], kind="stable", ignore_index=True)
     trained = train_pooled(frame, like.columns, like.findings.routing_mode, sets.world.as_of)
-    return ConversionModel(like.columns, trained.model, None, Calibrator(), trained.times, like.findings)
+    base = ConversionModel(like.columns, trained.model, None, Calibrator(), trained.times, like.findings)
+    return like.refitted(base, frame) if isinstance(like, OwnConversion) else base
 
 
 def snapshot_of(sets: Datasets, conversion: ConversionModel, amount: AmountModel) -> Snapshot:

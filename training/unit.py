@@ -18,11 +18,11 @@ from features.spec import FeatureSpec
 from features.workdays import Workdays
 from features.world import World
 from models.conversion.amount import AmountModel
-from models.conversion.explanation import explain_difference
 from models.conversion.model import ConversionModel
 from models.forecasting.contribution import ContributionModel
 from models.forecasting.draws import Draws
 from models.forecasting.inputs import ForecastInputs
+from training.own_model import explain, read_conversion
 from training.release import Release
 
 Floats = npt.NDArray[np.float64]
@@ -89,7 +89,7 @@ class ModelUnit:
 
     def explain(self, lead: pd.DataFrame, rep: pd.DataFrame, other: pd.DataFrame) -> list[tuple[str, float]]:
         """What makes the win probability of a lead differ between two reps: (feature, points 0-1), adding up."""
-        return list(explain_difference(self.conversion, lead, rep, other).contributions)
+        return explain(self.conversion, lead, rep, other)
 
     def forecast(
         self, inputs: ForecastInputs, panel_rows: pd.DataFrame | None, seed: int = 7, n_draws: int = N_DRAWS
@@ -120,7 +120,7 @@ class ModelUnit:
         items: Any = document("effects")["items"]
         return cls(
             spec=FeatureSpec.from_json(json.dumps(document("spec"))),
-            conversion=ConversionModel.from_parts(document("conversion"), texts),
+            conversion=read_conversion(document("conversion"), texts),
             amount=AmountModel.from_parts(document("amount")),
             contribution=ContributionModel.from_parts(document("contribution"), own),
             workdays=Workdays.from_parts(document("workdays")),
