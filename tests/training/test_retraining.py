@@ -1,0 +1,69 @@
+"""Rebuilding an old run, and retraining only where something calls for it."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+from features.config import Config
+from features.errors import RequestError
+from serving.cli import app
+from training.release import champion
+from training.reproduce import reproduce, run_parameters
+
+runner = CliRunner()
+
+
+def test_a_run_is_rebuilt_byte_for_byte_and_a_changed_table_is_named(new_home, tables):
+    place = new_home()
+    facts = place.train("2026-02-01", seed=5)
+    again = reproduce(tables, Config(), place.releases, place.mlruns, facts["release"])
+    assert again.equal
+    assert again.causes == ()
+    assert again.as_text() == f"Release {facts['release']} was rebuilt byte for byte."
+    won = tables.deals["status"] == "won"
+    dearer = tables.deals.assign(amount=np.where(won, tables.deals["amount"] * 2, tables.deals["amount"]))
+    other = reproduce(
+        tables.with_frames(deals=dearer), Config(), place.releases, place.mlruns, facts["mlflow_run"], {"deals": "new"}
+    )
+    assert not other.equal
+    assert "amount.json" in other.parts
+    assert "workdays.json" not in other.parts
+    causes = {name for name, _, _ in other.causes}
+    assert {"pairs_sha256", "panel_sha256", "sha256_deals"} <= causes
+    assert not causes & {"spec_fingerprint", "commit", "lock_sha256"}
+    assert champion(place.releases) == facts["release"]
+    assert other.as_dict()["equal"] is False
+
+
+def test_a_run_that_is_not_there_is_told(trained, tmp_path):
+    place, facts = trained
+    with pytest.raises(RequestError, match="knows no training run 'nonsense'"):
+        run_parameters(place.mlruns, "nonsense")
+    with pytest.raises(RequestError, match=r"holds no mlflow\.db"):
+        run_parameters(tmp_path, facts["release"])
+    assert run_parameters(place.mlruns, facts["release"])["release"] == facts["release"]
+    assert run_parameters(place.mlruns, facts["mlflow_run"])["release"] == facts["release"]
+
+
+def test_nothing_is_trained_where_nothing_has_drifted(copy_of, tables_folder):
+    place = copy_of()
+    before = champion(place.releases)
+    words = ["--data", str(tables_folder), "--home", str(place.root)]
+    said = runner.invoke(app, ["retrain", "--if-needed", *words], catch_exceptions=False)
+    assert said.exit_code == 0
+    assert said.output == "No drift was found: the release stays.\n"
+    assert champion(place.releases) == before
+    told = runner.invoke(app, ["drift", *words], catch_exceptions=False)
+    assert f"Release {before}" in told.output
+    assert "no drift in" in told.output
+
+
+def test_a_home_without_a_release_is_trained(new_home, tables_folder):
+    place = new_home()
+    words = ["--data", str(tables_folder), "--home", str(place.root), "--as-of", "2026-02-01"]
+    said = runner.invoke(app, ["retrain", "--if-needed", *words], catch_exceptions=False)
+    assert said.exit_code == 0
+    assert "Retraining: no release answers for this moment." in said.output
+    assert champion(place.releases) is not None
