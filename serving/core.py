@@ -54,6 +54,7 @@ from training.unit import ModelUnit
 
 _LOG = logging.getLogger("fairlead")
 _TICK_SECONDS = 60.0
+_FOLLOW_SECONDS = 2.0
 ROUTE_COLUMNS = (
     "lead_id", "rep_id", "decided_at", "win_probability", "expected_value", "policy", "propensity", "reason",
 )  # fmt: skip
@@ -243,9 +244,24 @@ class Core:
         return self.store.has_keys()
 
     def start_clock(self) -> None:
-        """Look at held leads at the end of each working day, in the background, until `close`."""
+        """Look at held leads at the end of each working day, and follow promotions, in the background until `close`."""
         self._clock_thread = threading.Thread(target=self._run_clock, name="fairlead-clock", daemon=True)
         self._clock_thread.start()
+        threading.Thread(target=self._follow_champion, name="fairlead-follower", daemon=True).start()
+
+    def _follow_champion(self) -> None:
+        """Take a promotion or rollback within seconds; a release that cannot be used is refused once and logged."""
+        releases = self.session.home.releases
+        seen = champion(releases)
+        while not self._stop.wait(_FOLLOW_SECONDS):
+            try:
+                in_charge = champion(releases)
+                if in_charge == seen:
+                    continue
+                seen = in_charge
+                self.reload_models()
+            except (FairleadError, OSError):
+                _LOG.exception("the promoted release cannot be used; the old one keeps serving")
 
     def _run_clock(self) -> None:
         last = self.session.now()
@@ -647,7 +663,8 @@ class Core:
     def reload_models(self) -> Json:
         """Take the promoted release if its hashes hold and it answers in a child process; else keep the old one."""
         releases = self.session.home.releases
-        wanted = release_for(releases, self.session.as_of, self.zone)
+        # Events that came since the start may be in the release's data already.
+        wanted = release_for(releases, self.state().board.as_of, self.zone)
         if wanted.version != self.model_version:
             probe_release(releases, wanted.version)
             unit = ModelUnit.from_release(read_release(releases, wanted.version))

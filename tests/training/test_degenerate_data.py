@@ -5,7 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from features import moments
 from features.errors import RequestError
+from features.world import build
 from models.forecasting.draws import to_table
 from training.release import release_for
 from training.snapshot import forecast_inputs, panel_rows_now, scored_pairs
@@ -50,12 +52,11 @@ CASES = {
 def test_the_first_training_yields_a_release_that_forecasts(case, new_home, tables):
     spoilt = CASES[case](tables)
     place = new_home(on=spoilt)
-    facts = place.train()
+    facts = place.train("2026-02-01")
     assert facts["promoted"]
-    unit = ModelUnit.from_release(release_for(place.releases, spoilt.newest()))
-    from features.world import build
-
-    world = build(spoilt, spoilt.newest(), unit.spec)
+    as_of = moments.parse("2026-02-01", "UTC")
+    unit = ModelUnit.from_release(release_for(place.releases, as_of))
+    world = build(spoilt, as_of, unit.spec)
     inputs = forecast_inputs(world, unit.workdays, scored_pairs(world, unit.conversion, unit.amount))
     draws = unit.forecast(inputs, panel_rows_now(world, unit.workdays))
     table = to_table(draws, "rep", None, 0.8, world.as_of, spoilt.zone)

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from features.config import Config
 from features.errors import RequestError
 from features.world import build
-from training.own_model import find_class
-from training.release import champion, read_release, release_for
+from training.datasets import build_datasets
+from training.own_model import OwnConversion, find_class, read_conversion
+from training.release import champion, release_for
 from training.unit import ModelUnit
 
 MINE = '''
@@ -94,11 +97,6 @@ def test_a_sklearn_model_goes_all_the_way(module, copy_of, tables):
     assert not list((place.releases / facts["release"]).glob("*.pkl"))
 
 
-def test_two_trainings_of_it_are_equal(module, new_home):
-    first, second = (new_home(name).train("2026-03-01", win_probability=module) for name in ("one", "two"))
-    assert first["release"] == second["release"]
-
-
 @pytest.mark.parametrize(
     ("path", "told"),
     [
@@ -113,16 +111,31 @@ def test_a_class_that_cannot_serve_is_told(module, path, told):
         find_class(path)
 
 
-def test_probabilities_outside_0_to_1_are_refused(module, new_home, tmp_path):
+def test_it_is_fitted_alike_twice_and_read_back_alike(module, trained):
+    base, pairs = ours(trained)
+    one, two = (OwnConversion.around(base, module, pairs, 7) for _ in range(2))
+    assert json.dumps(one.to_parts()) == json.dumps(two.to_parts())
+    parts, texts = one.to_parts()
+    back = read_conversion(json.loads(json.dumps(parts)), texts)
+    assert isinstance(back, OwnConversion)
+    assert np.array_equal(back.predict(pairs).win_probability, one.predict(pairs).win_probability)
+
+
+def test_probabilities_outside_0_to_1_are_refused(module, trained, tmp_path):
     Path(tmp_path / "somebodys_model.py").write_text(MINE.replace("return 1 / (1 +", "return 3 / (1 +"))
+    base, pairs = ours(trained)
     with pytest.raises(RequestError, match="finite probabilities from 0 to 1"):
-        new_home().train("2026-03-01", win_probability=module)
+        OwnConversion.around(base, module, pairs, 7)
 
 
-def test_a_release_whose_module_is_not_here_says_which(module, copy_of):
-    place = copy_of()
-    facts = place.train("2026-03-01", win_probability=module, promote="force", reason="test")
-    sys.modules.pop("somebodys_model", None)
-    sys.path[:] = [entry for entry in sys.path if not (Path(entry) / "somebodys_model.py").exists()]
-    with pytest.raises(RequestError, match="somebodys_model:Mine"):
-        ModelUnit.from_release(read_release(place.releases, facts["release"]))
+def test_a_release_whose_module_is_not_here_says_which(trained):
+    base, _ = ours(trained)
+    parts, texts = base.to_parts()
+    with pytest.raises(RequestError, match="nobodys_model:Mine"):
+        read_conversion({**parts, "own": {"path": "nobodys_model:Mine", "seed": 7, "parts": {}}}, texts)
+
+
+def ours(trained):
+    place, _ = trained
+    unit = ModelUnit.from_release(release_for(place.releases, place.tables.newest()))
+    return unit.conversion, build_datasets(place.tables, place.tables.newest(), Config(), unit.spec).pairs

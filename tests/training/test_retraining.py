@@ -20,8 +20,9 @@ def test_a_run_is_rebuilt_byte_for_byte_and_a_changed_table_is_named(new_home, t
     facts = place.train("2026-02-01", seed=5)
     again = reproduce(tables, Config(), place.releases, place.mlruns, facts["release"])
     assert again.equal
-    assert again.causes == ()
-    assert again.as_text() == f"Release {facts['release']} was rebuilt byte for byte."
+    # Whoever works on the code meanwhile changes these two, and nothing else may differ.
+    assert {name for name, _, _ in again.causes} <= {"commit", "dirty"}
+    assert again.as_text().splitlines()[0] == f"Release {facts['release']} was rebuilt byte for byte."
     won = tables.deals["status"] == "won"
     dearer = tables.deals.assign(amount=np.where(won, tables.deals["amount"] * 2, tables.deals["amount"]))
     other = reproduce(
@@ -32,7 +33,7 @@ def test_a_run_is_rebuilt_byte_for_byte_and_a_changed_table_is_named(new_home, t
     assert "workdays.json" not in other.parts
     causes = {name for name, _, _ in other.causes}
     assert {"pairs_sha256", "panel_sha256", "sha256_deals"} <= causes
-    assert not causes & {"spec_fingerprint", "commit", "lock_sha256"}
+    assert not causes & {"spec_fingerprint", "lock_sha256"}
     assert champion(place.releases) == facts["release"]
     assert other.as_dict()["equal"] is False
 
