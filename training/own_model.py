@@ -72,7 +72,7 @@ class OwnConversion(ConversionModel):
         own = find_class(path)().fit(pairs, base.columns, seed)
         known = {name: getattr(base, name) for name in ConversionModel.__dataclass_fields__}
         made = cls(**known, own=own, path=path, seed=seed)
-        made.predict(pairs.head(5))  # a model that cannot answer fails here, not at the desk
+        made._probability(pairs)  # a model that cannot answer fails here, not at the desk
         return made
 
     def refitted(self, base: ConversionModel, pairs: pd.DataFrame) -> OwnConversion:

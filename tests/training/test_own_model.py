@@ -122,7 +122,7 @@ def test_it_is_fitted_alike_twice_and_read_back_alike(module, trained):
 
 
 def test_probabilities_outside_0_to_1_are_refused(module, trained, tmp_path):
-    Path(tmp_path / "somebodys_model.py").write_text(MINE.replace("return 1 / (1 +", "return 3 / (1 +"))
+    Path(tmp_path / "somebodys_model.py").write_text(MINE.replace("return 1 / (1 +", "return 30 / (1 +"))
     base, pairs = ours(trained)
     with pytest.raises(RequestError, match="finite probabilities from 0 to 1"):
         OwnConversion.around(base, module, pairs, 7)
