@@ -41,6 +41,12 @@ SCENARIO_WEEKS = 26
 VOLUME_WEEKS = 12
 HIGH_VALUE_QUANTILE = 0.9
 MOST_TEAMS = 50
+_RULED_BY = ("reps", "leads", "assignments", "absences")
+_RULES = (
+    "reps", "rep_ids", "index", "handed", "desk", "capacity", "last_lead_at", "_owners", "account_owners",
+    "routed_at", "volume", "lead_ids", "typer",
+)  # fmt: skip
+_STEERS = ("recent_leads", "_scenario_values", "high_value_from")
 
 
 @dataclass(frozen=True)
@@ -60,6 +66,21 @@ class Board:
     with_later_hires: bool = False
     _teams: dict[int, Team] = field(default_factory=dict, compare=False)
     _teams_lock: threading.Lock = field(default_factory=threading.Lock, compare=False)
+
+    def carry(self, before: Board) -> None:
+        """Take over from the board before an event what that event cannot have changed.
+
+        Rules, places and owners: where reps, leads, hand-overs and absences are the same rows, all known before, in
+        the same ISO week. What recent leads are worth steers prices only: for the same reps and models, for a day.
+        """
+        same = all(self.tables[name] is before.tables[name] for name in _RULED_BY)
+        whole = all((before.tables[name]["known_at"].to_numpy() < before.as_of).all() for name in _RULED_BY[:3])
+        zone = self.tables.zone
+        in_week = moments.start_of_week(self.as_of, zone) == moments.start_of_week(before.as_of, zone)
+        if same and whole and in_week and self.config is before.config:
+            self.__dict__.update({name: before.__dict__[name] for name in _RULES if name in before.__dict__})
+        if self.unit is before.unit and self.rep_ids == before.rep_ids and self.as_of // DAY == before.as_of // DAY:
+            self.__dict__.update({name: before.__dict__[name] for name in _STEERS if name in before.__dict__})
 
     @cached_property
     def known(self) -> Tables:

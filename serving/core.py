@@ -48,7 +48,7 @@ from serving.store import AlertState, Reader, Store, StoredDecision, Transaction
 from serving.texts import LANGUAGES, Lang, as_lang
 from serving.week import Week
 from serving.wording import Json, decision_bytes, decision_document, feature_namer, one_line
-from training.release import Release, champion, promotions, read_release, release_for
+from training.release import Release, ReleaseError, champion, promotions, read_release, release_for
 from training.snapshot import forecast_inputs, panel_rows_now, scored_pairs, targets_of
 from training.unit import ModelUnit
 
@@ -83,6 +83,7 @@ class State:
         self.session = session
         self.last_event = last_event
         self.lock = threading.Lock()
+        self.refused: ReleaseError | None = None
         meanings = {} if board.unit is None else {row[0]: (row[3], row[4]) for row in board.unit.spec.describe()}
         self.feature_name = feature_namer(meanings)
         names = zip(board.reps["rep_id"], board.reps["name"], strict=True)
@@ -110,7 +111,7 @@ class State:
     def unit(self) -> ModelUnit:
         """The models; NoReleaseError where no promoted release fits."""
         if self.board.unit is None:
-            raise no_release(self.session, self.board.as_of)
+            raise self.refused or no_release(self.session, self.board.as_of)
         return self.board.unit
 
     @cached_property
@@ -161,6 +162,7 @@ class Core:
         with self.store.read() as view:
             last = view.last_event()
         self._release: Release | None = None
+        self._refused: ReleaseError | None = None
         self._unit = self._load_unit(session.as_of)
         self._state = self._make_state(self._base, last, None)
 
@@ -188,17 +190,25 @@ class Core:
     def _load_unit(self, as_of: int) -> ModelUnit | None:
         try:
             self._release = release_for(self.session.home.releases, as_of, self.session.tables.zone)
+            return ModelUnit.from_release(self._release)
         except NoReleaseError:
             self._release = None
-            return None
-        return ModelUnit.from_release(self._release)
+        except ReleaseError as error:
+            # Leads must be routed all the same; what needs the models tells the reason.
+            self._release, self._refused = None, error
+            _LOG.error("%s", error)
+        return None
 
     def _make_state(self, tables: Tables, last_event: int, before: State | None) -> State:
         newest = tables.newest()
         as_of = max(self.session.as_of, newest) if self.session.as_of_given else newest
         workdays = self._unit.workdays if self._unit is not None else Workdays("weekdays")
         board = Board(tables, self.session.config, as_of, self._unit, workdays, not self.session.as_of_given)
-        return State(board, self.session, last_event, before)
+        if before is not None:
+            board.carry(before.board)
+        made = State(board, self.session, last_event, before)
+        made.refused = self._refused
+        return made
 
     def state(self) -> State:
         """The newest state: events that any process acknowledged are in it."""
@@ -669,7 +679,7 @@ class Core:
             probe_release(releases, wanted.version)
             unit = ModelUnit.from_release(read_release(releases, wanted.version))
             with self._swap:
-                self._unit, self._release = unit, wanted
+                self._unit, self._release, self._refused = unit, wanted, None
                 self._loaded_at = self.session.now()
                 self._state = self._make_state(self._state.board.tables, self._state.last_event, self._state)
         return self.models()
@@ -701,7 +711,8 @@ class Core:
         except FairleadError as error:
             return {"ok": False, "reasons": [str(error)]}
         if self._unit is None:
-            reasons.append("no promoted release fits: routing by hard rules and least load")
+            why = str(self._refused) if self._refused is not None else "no promoted release fits"
+            reasons.append(f"{why}: routing by hard rules and least load")
         return {"ok": True, "reasons": reasons, "model_version": self.model_version}
 
     def metrics_snapshot(self) -> MetricsSnapshot:

@@ -28,6 +28,7 @@ from features.errors import (
 from serving.http.negotiation import choose_language
 from serving.http.protocol import ConflictError
 from serving.store import StoreBusyError, StoreError, UnknownWarningError
+from training.release import ReleaseError
 
 MEDIA_TYPE: Final = "application/problem+json"
 _SHOWN_FAULTS: Final = 1_000
@@ -87,7 +88,7 @@ def problem_of(error: FairleadError) -> Problem:
             return _invalid_rows(error)
         case UnknownLeadError() | UnknownRepError() | UnknownWarningError():
             return Problem(404, str(error))
-        case ConflictError():
+        case ConflictError() | ReleaseError():
             return Problem(409, str(error))
         case NoReleaseError() | StoreError() | SourceError():
             wait = next(seconds for kind, seconds in _RETRY_SECONDS.items() if isinstance(error, kind))
