@@ -7,20 +7,16 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
 from features import moments
-from features.moments import DAY, HOUR, NEVER
 from features.outcomes import lead_outcomes
 from features.world import World
 from models.forecasting.draws import Draws
-from models.warning_evidence import Conversions, Counts
+from models.forecasting.inputs import ForecastInputs
+from models.forecasting.reasons import forecast_reasons, with_miss_change
 from models.warning_rules import (
     Effect,
-    IdleLead,
-    OpenCourse,
-    Outlook,
     Reason,
     Signals,
     Suggestion,
@@ -28,26 +24,23 @@ from models.warning_rules import (
     WarningSettings,
     find_warnings,
 )
+from models.warning_signals import gather_signals, outlooks_of
 from serving.texts import Lang, money, number, percent, t
 from training.unit import ModelUnit
 
-Floats = npt.NDArray[np.float64]
 Json = dict[str, Any]
 
-NOW_DAYS = 28
-BEFORE_DAYS = 90
-CLOSED_NOW_DAYS = 60
-CLOSED_BEFORE_DAYS = 180
-VALUABLE_QUANTILE = 0.75
-_FEWEST_WEEKS = 4.0
+_MOST_REASONS = 3
+_LEAST_SHARE = 0.02  # of the target that a reason moves
 
 
 @dataclass(frozen=True)
 class AlertInputs:
-    """What warnings are found from: the forecast's draws and goals, features, and every lead with its chance."""
+    """What warnings are found from: the forecast with its inputs and goals, the world, every lead with its chance."""
 
     world: World
     unit: ModelUnit
+    forecast: ForecastInputs
     draws: Draws
     targets: pd.DataFrame
     pairs: pd.DataFrame
@@ -66,168 +59,63 @@ def find_alerts(inputs: AlertInputs) -> list[WarningItem]:
         if row["outcome"] == "contribution"
     }
     settings = WarningSettings(budget=inputs.budget)
-    return find_warnings(
-        outlooks(inputs), signals(inputs), month, moments.iso(inputs.world.as_of, zone), effects, settings
-    )
-
-
-def outlooks(inputs: AlertInputs) -> list[Outlook]:
-    """The forecast of each rep and month, with what is missing to the target on average."""
-    draws = inputs.draws
-    goals = {
-        (str(r), int(m)): float(a) for r, m, a in inputs.targets[["rep_id", "month", "amount"]].itertuples(index=False)
-    }
-    recent = inputs.world.rep_features(np.array(draws.rep_ids, dtype=object), inputs.world.as_of)
-    half_year = recent["rep_contribution_180d"].to_numpy(dtype=np.float64) / 180 * 30.4
-    found = []
-    for r, rep_id in enumerate(draws.rep_ids):
-        for h, month in enumerate(draws.months):
-            if not draws.present[r, h]:
-                continue
-            samples = draws.samples[:, r, h]
-            target = goals.get((rep_id, int(month)))
-            edge = inputs.miss_ratio * target if target is not None else 0.0
-            found.append(
-                Outlook(
-                    rep_id, draws.team_ids[r], int(month), float(samples.mean()), target,
-                    None if target is None else float((samples < edge).mean()),
-                    float(np.maximum(edge - samples, 0.0).mean()),
-                    (Reason("recent_mean", float(half_year[r]), None),),
-                )
-            )  # fmt: skip
-    return found
+    outlooks = outlooks_of(inputs.draws, inputs.targets, inputs.miss_ratio, _reasons(inputs))
+    return find_warnings(outlooks, signals(inputs), month, moments.iso(inputs.world.as_of, zone), effects, settings)
 
 
 def signals(inputs: AlertInputs) -> list[Signals]:
     """What each present sales rep did lately against his own months before."""
     world, as_of = inputs.world, inputs.world.as_of
-    reps = world.tables.reps.drop_duplicates("rep_id")
-    left = dict(zip(reps["rep_id"], reps["left_on"].to_numpy(dtype=np.int64), strict=True))
-    teams = dict(zip(reps["rep_id"], reps["team_id"].astype(str), strict=True))
-    present = [r for r in inputs.draws.rep_ids if int(left[r]) > as_of]
-    ids = np.array(present, dtype=object)
-    now, before = world.rep_features(ids, as_of), world.rep_features(ids, as_of - NOW_DAYS * DAY)
-    long_ago = world.rep_features(ids, as_of - (NOW_DAYS + BEFORE_DAYS) * DAY)
     outcomes = lead_outcomes(world.tables, as_of, world.spec.dead_after_days)
-    responses = _responses(outcomes, as_of, inputs.contact_hours)
-    conversions = _conversions(inputs.pairs, as_of)
-    usual = _usual_gap(now)
-    idle = _idle_leads(inputs, outcomes, usual)
-    courses = _open_courses(world)
-    return [
-        Signals(
-            rep_id=rep,
-            team_id=teams[rep],
-            follow_ups=_follow_ups(now.iloc[i], before.iloc[i], long_ago.iloc[i]),
-            responses=responses.get(rep),
-            conversions=conversions.get(rep),
-            workload=_workload(now.iloc[i], before.iloc[i], long_ago.iloc[i]),
-            idle_leads=tuple(idle.get(rep, ())),
-            courses=tuple(courses.get(rep, ())),
-            absent_days=float(now.iloc[i]["rep_absent_days_28d"]),
-        )
-        for i, rep in enumerate(present)
-    ]
-
-
-def _follow_ups(now: pd.Series, before: pd.Series, long_ago: pd.Series) -> Counts | None:
-    """Activities over lead-weeks: the last 28 days against the 90 before them."""
-    open_now, open_then, open_long = (float(f["rep_open_leads"]) for f in (now, before, long_ago))
-    lead_weeks_now = (open_now + open_then) / 2 * NOW_DAYS / 7
-    lead_weeks_before = (open_then + open_long) / 2 * BEFORE_DAYS / 7
-    if min(lead_weeks_now, lead_weeks_before) < _FEWEST_WEEKS:
-        return None
-    count_now = float(now["rep_follow_ups_per_week_28d"]) * NOW_DAYS / 7
-    count_before = float(before["rep_follow_ups_per_week_90d"]) * BEFORE_DAYS / 7
-    return Counts(count_now, lead_weeks_now, count_before, lead_weeks_before)
-
-
-def _workload(now: pd.Series, before: pd.Series, long_ago: pd.Series) -> Counts | None:
-    usual = float(before["rep_open_leads"]) + float(long_ago["rep_open_leads"])
-    return Counts(float(now["rep_open_leads"]), 1.0, usual, 2.0) if usual > 0 else None
-
-
-def _responses(outcomes: pd.DataFrame, as_of: int, hours: float) -> dict[str, Counts]:
-    """First contacts in time over leads whose time for it is over."""
-    late = int(hours * HOUR)
-    at = outcomes["assigned_at"].to_numpy(dtype=np.int64)
-    contact = outcomes["first_contact_at"].to_numpy(dtype=np.int64)
-    in_time = (contact != NEVER) & (contact - at <= late)
-    due = at + late < as_of
-    is_now = due & (at >= as_of - NOW_DAYS * DAY)
-    is_before = due & ~is_now & (at >= as_of - (NOW_DAYS + BEFORE_DAYS) * DAY)
-    frame = pd.DataFrame(
-        {
-            "rep_id": outcomes["rep_id"],
-            "now": is_now & in_time,
-            "n_now": is_now,
-            "before": is_before & in_time,
-            "n_before": is_before,
-        }
+    chance = inputs.pairs.set_index("lead_id")[["p_win", "expected_amount"]].reindex(outcomes["lead_id"])
+    kept = chance["p_win"].notna().to_numpy()
+    exposure = inputs.forecast.exposure
+    p_win, amount = (chance[c].to_numpy(dtype=np.float64)[kept] for c in ("p_win", "expected_amount"))
+    return gather_signals(
+        world.tables, outcomes.loc[kept].reset_index(drop=True), as_of, exposure, p_win, amount, inputs.contact_hours
     )
-    sums = frame.groupby("rep_id").sum()
-    columns = ("now", "n_now", "before", "n_before")
-    return {
-        str(rep): Counts(*(float(row[c]) for c in columns))
-        for rep, row in sums.iterrows()
-        if row["n_now"] > 0 and row["n_before"] > 0
+
+
+def forecast_reason_rows(inputs: AlertInputs) -> pd.DataFrame:
+    """Why forecasts are as they are: `rep_id, month, driver, value, reference, difference, p_miss_difference`.
+
+    Empty where the forecast is not the funnel's; a funnel's share of a mixture counts with its weight.
+    """
+    model = inputs.unit.contribution
+    weight = dict(model.choice.weights).get("funnel", 0.0)
+    rows = forecast_reasons(model.funnel, inputs.forecast)
+    rows = rows.assign(difference=weight * rows["difference"].astype("float64"))
+    return with_miss_change(rows if weight > 0 else rows.iloc[:0], inputs.draws, inputs.targets, inputs.miss_ratio)
+
+
+def _reasons(inputs: AlertInputs) -> dict[tuple[str, int], tuple[Reason, ...]]:
+    """The recent mean of each rep and month, and the drivers that pull the forecast down most."""
+    draws, world = inputs.draws, inputs.world
+    recent = world.rep_features(np.array(draws.rep_ids, dtype=object), world.as_of)["rep_contribution_180d"]
+    usual = dict(zip(draws.rep_ids, recent.to_numpy(dtype=np.float64) / 180 * 30.4, strict=True))
+    found: dict[tuple[str, int], list[Reason]] = {
+        (rep, int(month)): [Reason("recent_mean", float(usual[rep]), None)]
+        for rep in draws.rep_ids
+        for month in draws.months
     }
+    rows = forecast_reason_rows(inputs)
+    goals = inputs.targets.set_index(["rep_id", "month"])["amount"]
+    edge = _LEAST_SHARE * goals.reindex(pd.MultiIndex.from_frame(rows[["rep_id", "month"]])).to_numpy(dtype=np.float64)
+    rows = rows.loc[(rows["difference"] < -edge) & (rows["p_miss_difference"] > 0)].sort_values("difference")
+    columns = ("rep_id", "month", "driver", "value", "reference", "difference", "p_miss_difference")
+    for rep, month, driver, value, reference, difference, p_miss in rows[list(columns)].itertuples(index=False):
+        mine = found[(str(rep), int(month))]
+        if len(mine) <= _MOST_REASONS:
+            numbers = {"difference": float(difference), "p_miss_difference": float(p_miss)}
+            mine.append(Reason(f"forecast_{driver}", _shown(driver, value), _shown(driver, reference), numbers))
+    return {key: tuple(reasons) for key, reasons in found.items()}
 
 
-def _conversions(pairs: pd.DataFrame, as_of: int) -> dict[str, Conversions]:
-    """Leads that closed in the last 60 days and in the 180 before, with the chances they had at hand-over."""
-    at = pairs["resolved_at"].to_numpy(dtype=np.int64)
-    now = (at != NEVER) & (at >= as_of - CLOSED_NOW_DAYS * DAY) & (at < as_of)
-    before = (at >= as_of - (CLOSED_NOW_DAYS + CLOSED_BEFORE_DAYS) * DAY) & (at < as_of - CLOSED_NOW_DAYS * DAY)
-    won = (pairs["outcome"] == "won").to_numpy()
-    chance = pairs["p_win"].to_numpy(dtype=np.float64)
-    found = {}
-    groups: dict[Any, Any] = dict(pairs.groupby("rep_id").indices)
-    for rep, rows in groups.items():
-        lately, earlier = rows[now[rows]], rows[before[rows]]
-        if len(lately) and len(earlier):
-            found[str(rep)] = Conversions(
-                int(won[lately].sum()), tuple(map(float, chance[lately])),
-                int(won[earlier].sum()), tuple(map(float, chance[earlier])),
-            )  # fmt: skip
-    return found
-
-
-def _usual_gap(now: pd.DataFrame) -> float:
-    """Days between two follow-ups of an open lead, over the desk."""
-    per_lead = now["rep_follow_ups_per_open_lead_90d"].to_numpy(dtype=np.float64)
-    per_lead = per_lead[np.isfinite(per_lead) & (per_lead > 0)]
-    return float(90 / np.median(per_lead)) if len(per_lead) else 14.0
-
-
-def _idle_leads(inputs: AlertInputs, outcomes: pd.DataFrame, usual: float) -> dict[str, list[IdleLead]]:
-    """The most valuable quarter of open leads, with the days since anything happened on them."""
-    as_of = inputs.world.as_of
-    open_ = inputs.pairs.loc[(inputs.pairs["outcome"] == "open").to_numpy()]
-    if not len(open_) or not len(inputs.world.tables.activities):
-        return {}
-    worth = (open_["p_win"] * open_["expected_amount"]).to_numpy(dtype=np.float64)
-    last = outcomes.set_index("lead_id")["last_activity_at"].reindex(open_["lead_id"]).to_numpy(dtype=np.int64)
-    since = np.where(last == NEVER, open_["as_of"].to_numpy(dtype=np.int64), last)
-    edge = float(np.quantile(worth, VALUABLE_QUANTILE))
-    found: dict[str, list[IdleLead]] = {}
-    for lead, rep, value, moment in zip(open_["lead_id"], open_["rep_id"], worth, since, strict=True):
-        if value >= edge:
-            found.setdefault(str(rep), []).append(IdleLead(str(lead), float(value), (as_of - moment) / DAY, usual))
-    return found
-
-
-def _open_courses(world: World) -> dict[str, list[OpenCourse]]:
-    trainings = world.tables.trainings
-    done = (trainings["completed_on"] < NEVER).to_numpy()
-    took = (trainings["completed_on"] - trainings["assigned_on"])[done].to_numpy(dtype=np.float64) / DAY
-    usual = float(np.median(took)) if len(took) else 30.0
-    found: dict[str, list[OpenCourse]] = {}
-    open_ = trainings.loc[~done]
-    ages = (world.as_of - open_["assigned_on"].to_numpy(dtype=np.int64)) / DAY
-    for rep, course, skill, days in zip(open_["rep_id"], open_["course"], open_["skill"], ages, strict=True):
-        found.setdefault(str(rep), []).append(OpenCourse(str(course), str(skill), float(days), usual))
-    return found
+def _shown(driver: str, value: float) -> float:
+    """A driver's value in a unit that people know: a ratio or days in place of their logarithms."""
+    if driver == "follow_ups":
+        return float(np.exp(value))
+    return float(np.expm1(value)) if driver == "silence" else float(value)
 
 
 # -- words ------------------------------------------------------------------------------------------------------
@@ -269,6 +157,7 @@ def _document(item: WarningItem, words: AlertWords, status: str, opened_at: str)
                 "text": reason_words(reason, words),
                 "value": _finite(reason.value),
                 "baseline": _finite(reason.baseline),
+                **{k: v for k, v in reason.numbers.items() if k in ("difference", "p_miss_difference")},
             }
             for reason in item.reasons
         ],
@@ -291,8 +180,8 @@ def _finite(value: float | None) -> float | None:
 
 
 _AS_MONEY = {"expected_below_target", "recent_mean"}
-_AS_SHARE = {"contact_in_time_share", "won_share", "leads_got_worse"}
-_AS_COUNT = {"absence", "open_leads", "days_without_activity", "training_unfinished_days"}
+_AS_SHARE = {"contact_in_time_share", "won_share", "leads_got_worse", "forecast_follow_ups", "forecast_lead_mix"}
+_AS_COUNT = {"absence", "open_leads", "days_without_activity", "training_unfinished_days", "forecast_open_leads"}
 
 
 def reason_words(reason: Reason, words: AlertWords) -> str:
@@ -317,6 +206,8 @@ def reason_words(reason: Reason, words: AlertWords) -> str:
         hours=number(lang, words.contact_hours),
         course=extra.get("course", ""),
         worth=money(lang, words.currency, extra.get("expected_value")),
+        difference=money(lang, words.currency, extra.get("difference"), signed=True),
+        p_more=percent(lang, extra.get("p_miss_difference")),
     )
 
 

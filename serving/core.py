@@ -36,8 +36,10 @@ from features.rows import parse_leads_file, parse_rows, upsert
 from features.tables import Tables
 from features.workdays import Workdays
 from models.forecasting.draws import Draws, Level, to_table
+from models.forecasting.inputs import Changes, ForecastInputs
+from models.forecasting.whatif import FollowUpEffect, follow_up_gain, forecast_both, members_of, what_if_table
 from models.warning_rules import WarningItem
-from serving.alerts import AlertInputs, AlertWords, alert_documents, find_alerts
+from serving.alerts import AlertInputs, AlertWords, alert_documents, find_alerts, forecast_reason_rows, signals
 from serving.board import Board
 from serving.desk import RoutingDesk
 from serving.http.protocol import ConflictError, DecisionFilters, MetricsSnapshot, Team
@@ -68,8 +70,10 @@ def dump_json(document: object) -> str:
 
 @dataclass(frozen=True)
 class Outlook:
-    """The forecast of one state: draws, the targets they are compared with, and every lead with its chance."""
+    """The forecast of one state: its inputs, draws, the targets they meet, and every lead with its chance."""
 
+    inputs: ForecastInputs
+    panel_rows: pd.DataFrame
     draws: Draws
     targets: pd.DataFrame
     pairs: pd.DataFrame
@@ -121,22 +125,23 @@ class State:
         assert world is not None
         pairs = scored_pairs(world, unit.conversion, unit.amount)
         inputs = forecast_inputs(world, unit.workdays, pairs)
-        draws = unit.forecast(inputs, panel_rows_now(world, unit.workdays))
-        return Outlook(draws, targets_of(world.tables), pairs)
+        rows = panel_rows_now(world, unit.workdays)
+        return Outlook(inputs, rows, unit.forecast(inputs, rows), targets_of(world.tables), pairs)
+
+    @property
+    def alert_inputs(self) -> AlertInputs:
+        """What warnings and reasons of forecasts are found from."""
+        unit, config, world, found = self.unit, self.session.config, self.board.world, self.outlook
+        assert world is not None
+        return AlertInputs(
+            world, unit, found.inputs, found.draws, found.targets, found.pairs, config.general.miss_ratio,
+            config.routing.contact_hours, config.warnings.budget,
+        )  # fmt: skip
 
     @cached_property
     def alerts(self) -> list[WarningItem]:
         """Warnings as of now, most urgent first."""
-        assert self.board.world is not None or self.unit
-        config, world = self.session.config, self.board.world
-        assert world is not None
-        found = self.outlook
-        return find_alerts(
-            AlertInputs(
-                world, self.unit, found.draws, found.targets, found.pairs, config.general.miss_ratio,
-                config.routing.contact_hours, config.warnings.budget,
-            )
-        )  # fmt: skip
+        return find_alerts(self.alert_inputs)
 
 
 def no_release(session: Session, as_of: int) -> NoReleaseError:
@@ -564,6 +569,48 @@ class Core:
             items = [{"level": "rep", "id": item["rep_id"], **item} for item in items]
         choice = self.state().unit.contribution.choice
         return {"items": items, "method": choice.method, "reason": choice.reason}
+
+    def forecast_reasons(self, *, id: str, lang: str) -> Json:  # noqa: A002 - the route's own word
+        """`{"items": [{rep_id, month, driver, value, reference, difference, p_miss_difference}]}` of a rep."""
+        del lang  # codes and numbers
+        state = self.state()
+        if id not in state.outlook.draws.rep_ids:
+            raise UnknownRepError(f"no forecast for rep {id!r}")
+        rows = forecast_reason_rows(state.alert_inputs)
+        rows = rows.loc[(rows["rep_id"] == id).to_numpy()]
+        rows = rows.assign(month=[moments.month_text(int(m)) for m in rows["month"]])
+        items = [{str(k): _plain(v) for k, v in row.items()} for row in rows.to_dict("records")]
+        return {"items": items, "meaning": "model_forecast"}
+
+    def what_if(self, level: str, id: str | None, changes: Changes, *, lang: str) -> Json:  # noqa: A002
+        """Forecasts of a rep, a team or the company as they stand and under changes; `changes.rep_ids` is filled in."""
+        del lang  # codes and numbers
+        state = self.state()
+        unit, found, ratio = state.unit, state.outlook, self.session.config.general.miss_ratio
+        reps = members_of(found.inputs, cast("Level", level), id)
+        asked = replace(changes, rep_ids=reps)
+        now, then = forecast_both(
+            unit.contribution, found.inputs, asked, found.panel_rows, found.draws.samples.shape[0]
+        )
+        table = what_if_table(now, then, reps, found.targets, ratio)
+        names = ("estimate", "ci_low", "ci_high", "verdict")
+        effect = next(
+            (
+                FollowUpEffect(*(row[name] for name in names))
+                for row in unit.effects
+                if (row["driver"], row["outcome"]) == ("followups_per_week", "contribution")
+            ),
+            None,
+        )
+        rates = {s.rep_id: s.follow_ups.value for s in signals(state.alert_inputs) if s.follow_ups is not None}
+        return {
+            "level": level,
+            "id": id,
+            "items": [{str(k): _plain(v) for k, v in row.items()} for row in table.to_dict("records")],
+            "meaning": "model_forecast",
+            "method": unit.contribution.choice.method,
+            "effect": {"meaning": "effect", **follow_up_gain(effect, rates, reps, changes.follow_up_ratio)},
+        }
 
     def warning_items(self, lang: str | None = None) -> list[Json]:
         """The contract's warnings, most urgent first, with their state in the store."""

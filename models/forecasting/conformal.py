@@ -2,9 +2,11 @@
 
 If forecasts were right, PIT values would be uniform. Their distribution on past origins says at which level a forecast
 must be asked to be right: the map is estimated by horizon and size of rep, drawn to the horizon's and to none at all
-where residuals are few, and after each origin corrected by adaptive conformal inference. A map of levels keeps
-quantiles in order, never below what is closed, and leaves a mass at zero where it is; it cannot reach past the widest
-draw, so a forecast that is far too narrow must be mended at its source.
+where residuals are few, and after each origin corrected by adaptive conformal inference. Only the width is learnt:
+each PIT value counts together with its mirror image, since the location of a month's errors is one shock that all reps
+share, and a handful of past months cannot tell it from luck. A map of levels keeps quantiles in order, never below what
+is closed, and leaves a mass at zero where it is; it cannot reach past the widest draw, so a forecast that is far too
+narrow must be mended at its source. The mean stays as forecast.
 
 References: Gibbs, Candes (2021), "Adaptive conformal inference under distribution shift", NeurIPS 34; Kuleshov, Fenner,
 Ermon (2018), "Accurate uncertainties for deep learning using calibrated regression", ICML.
@@ -79,8 +81,7 @@ class Calibration:
                 block = np.empty_like(values)
                 np.put_along_axis(block, order[:, reps], values, axis=0)
                 out[:, reps, h] = block
-        moved = out.mean(axis=0) - draws.samples.mean(axis=0)
-        return replace(draws, samples=out, expected=np.maximum(draws.expected + moved, draws.closed))
+        return replace(draws, samples=_with_mean(out, draws.expected, draws.closed))
 
     def update(self, pit: Floats, horizon: Integers, size: Integers, step: float = _STEP) -> Calibration:
         """The calibration after one more origin: each asked level moves against its miss (adaptive conformal)."""
@@ -140,11 +141,20 @@ def fit_calibration(
 
 
 def _towards(prior: Floats, pit: Floats, strength: float) -> Floats:
-    """Quantiles of PIT values at the knots, drawn to a prior map."""
+    """Quantiles of PIT values and their mirror images at the knots, drawn to a prior map."""
     if not len(pit):
         return prior
     weight = len(pit) / (len(pit) + strength)
-    return np.asarray((1.0 - weight) * prior + weight * np.quantile(pit, KNOTS), dtype=np.float64)
+    both_sides = np.quantile(np.concatenate([pit, 1.0 - pit]), KNOTS)
+    return np.asarray((1.0 - weight) * prior + weight * both_sides, dtype=np.float64)
+
+
+def _with_mean(samples: Floats, expected: Floats, closed: Floats) -> Floats:
+    """Samples (n_draws, n_reps, n_months) with what is above `closed` scaled to the expected mean, at most by half."""
+    above = samples.mean(axis=0) - closed
+    wanted = np.maximum(expected - closed, 0.0)
+    scale = np.where(above > 0, np.clip(wanted / np.maximum(above, 1e-12), 0.5, 1.5), 1.0)
+    return np.asarray(closed + (samples - closed) * scale, dtype=np.float64)
 
 
 def _ordered(levels: Floats) -> Floats:

@@ -15,6 +15,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from models.forecasting.arrivals import COHORT_YEARS, cohort_of
+from models.forecasting.draws import Draws
 from models.forecasting.funnel import FunnelForecaster
 from models.forecasting.hazards import log_odds
 from models.forecasting.inputs import ForecastInputs, empty
@@ -64,6 +65,32 @@ def _block(inputs: ForecastInputs, driver: str, value: Floats, reference: Floats
         "reference": np.repeat(reference, n_months),
         "difference": difference.ravel(),
     })  # fmt: skip
+
+
+def with_miss_change(reasons: pd.DataFrame, draws: Draws, targets: pd.DataFrame, miss_ratio: float) -> pd.DataFrame:
+    """`reasons` with `p_miss_difference`: chance of a miss as forecast minus with the driver at its reference.
+
+    The draws of what is not closed yet are scaled to the mean that they would have there, so that a run for each driver
+    costs nothing; NaN without a target. `targets`: `rep_id, month (index), amount (major units)`.
+    """
+    goal = {
+        (str(r), int(m)): float(a)
+        for r, m, a in zip(targets["rep_id"], targets["month"], targets["amount"], strict=True)
+    }
+    place = {rep: i for i, rep in enumerate(draws.rep_ids)}
+    column = {int(month): h for h, month in enumerate(draws.months)}
+    change = np.full(len(reasons), np.nan)
+    rows = zip(reasons["rep_id"], reasons["month"], reasons["difference"], strict=True)
+    for i, (rep, month, difference) in enumerate(rows):
+        target, r, h = goal.get((str(rep), int(month))), place.get(str(rep)), column.get(int(month))
+        if target is None or r is None or h is None or not np.isfinite(difference):
+            continue
+        x, closed = draws.samples[:, r, h], draws.closed[r, h]
+        above = max(float(x.mean()) - closed, 1e-12)
+        other = closed + (x - closed) * max(above - difference, 0.0) / above
+        line = miss_ratio * target
+        change[i] = float((x < line).mean() - (other < line).mean())
+    return reasons.assign(p_miss_difference=change)
 
 
 _Change = Callable[[ForecastInputs], ForecastInputs]

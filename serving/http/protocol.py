@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from features.errors import RequestError
+from models.forecasting.inputs import Changes
 from serving.store import ApiKey
 
 Json = dict[str, object]
@@ -113,6 +114,14 @@ class ServiceProtocol(Protocol):
 
     def forecasts(self, *, month: str | None, level: str, id: str | None, lang: str) -> Json:  # noqa: A002
         """`{"items": [row of the forecast table]}`; at level rep each with `rep_id`, else with `level` and `id`."""
+        ...
+
+    def forecast_reasons(self, *, id: str, lang: str) -> Json:  # noqa: A002
+        """`{"items": [{"month", "driver", "value", "reference", "difference", "p_miss_difference"}]}` of a rep."""
+        ...
+
+    def what_if(self, level: str, id: str | None, changes: Changes, *, lang: str) -> Json:  # noqa: A002
+        """`{"items": [{"month", "mean", "mean_then", "difference", ...}], "meaning", "effect"}`."""
         ...
 
     def warnings(self, *, lang: str) -> Json:

@@ -10,13 +10,18 @@ import pandas as pd
 import pytest
 
 from features import moments
+from features.errors import RequestError
 from features.outcomes import lead_outcomes
 from features.synthetic import WorldConfig, generate
 from features.workdays import Workdays
+from models.forecasting.blend import Choice
+from models.forecasting.contribution import ContributionModel
 from models.forecasting.funnel import FunnelForecaster
 from models.forecasting.gather import gather_inputs, logging_delay
 from models.forecasting.hazards import WINDOW_DAYS
-from models.forecasting.reasons import forecast_reasons
+from models.forecasting.inputs import Changes
+from models.forecasting.reasons import forecast_reasons, with_miss_change
+from models.forecasting.whatif import FollowUpEffect, follow_up_gain, forecast_both, members_of, what_if_table
 from models.warning_rules import find_warnings
 from models.warning_signals import gather_signals, outlooks_of
 
@@ -154,6 +159,51 @@ def test_reasons_are_differences_of_the_chain_and_silent_reps_lose_by_silence(ta
     assert np.isfinite(table["difference"]).all()
     silence = table[(table["driver"] == "silence") & (table["month"] == inputs.months[0])].dropna()
     assert np.corrcoef(silence["value"] - silence["reference"], silence["difference"])[0, 1] < 0
+
+
+def test_a_reason_tells_how_the_chance_of_a_miss_changes_with_it(tables):
+    """A target at the expected amount: drivers that pull down raise the chance of a miss, and the other way round."""
+    as_of = tables.newest() - 30 * moments.DAY
+    inputs = gathered(tables, as_of)
+    funnel = FunnelForecaster.fit(inputs)
+    draws = funnel.draw(np.random.default_rng(0), inputs, n_draws=200)
+    grid = [
+        (rep, int(m), draws.expected[r, h]) for r, rep in enumerate(draws.rep_ids) for h, m in enumerate(draws.months)
+    ]
+    targets = pd.DataFrame(grid, columns=["rep_id", "month", "amount"])
+    told = with_miss_change(forecast_reasons(funnel, inputs), draws, targets, 0.8).dropna()
+    assert (told["difference"] < 0).sum() > 20
+    assert (told.loc[told["difference"] < 0, "p_miss_difference"] >= 0).all()
+    assert (told.loc[told["difference"] > 0, "p_miss_difference"] <= 0).all()
+    large = told.loc[told["difference"] < -0.3 * told["difference"].abs().max()]
+    assert (large["p_miss_difference"] > 0).any()
+    assert with_miss_change(told, draws, targets.iloc[:0], 0.8)["p_miss_difference"].isna().all()
+
+
+def test_what_if_sums_the_team_and_keeps_model_and_effect_apart(tables):
+    as_of = tables.newest() - 30 * moments.DAY
+    inputs = gathered(tables, as_of)
+    funnel = FunnelForecaster.fit(inputs)
+    model = ContributionModel(funnel, None, Choice((("funnel", 1.0),), "beats_the_mean", 6, 1.0, 2.0, -1.0, 0.1))
+    team = str(inputs.reps["team_id"].iloc[0])
+    reps = members_of(inputs, "team", team)
+    assert len(reps) > 1
+    now, then = forecast_both(model, inputs, Changes(reps, lead_share=0.0, absence_days=5.0), None, 100)
+    table = what_if_table(now, then, reps, pd.DataFrame({"rep_id": [], "month": [], "amount": []}), 0.8)
+    assert (table["difference"] < 0).all()
+    assert table["mean"].iloc[0] == pytest.approx(now.of(reps).samples[:, :, 0].sum(axis=1).mean())
+    others = [r for r in now.rep_ids if r not in reps]
+    assert np.array_equal(now.of(others).samples, then.of(others).samples)
+    effect = FollowUpEffect(1000.0, 200.0, 1800.0, "identified")
+    gain = follow_up_gain(effect, dict.fromkeys(reps, 2.0), reps, 1.5)
+    assert gain["gain"] == pytest.approx(1000.0 * len(reps))
+    assert (gain["units"], gain["gain_low"]) == (1.0, pytest.approx(200.0 * len(reps)))
+    less = follow_up_gain(effect, dict.fromkeys(reps, 2.0), reps, 0.5)
+    assert less["gain_low"] < less["gain"] < less["gain_high"] < 0
+    none = FollowUpEffect(None, None, None, "not_identified")
+    assert follow_up_gain(none, dict.fromkeys(reps, 2.0), reps, 1.5)["gain"] is None
+    with pytest.raises(RequestError, match="no forecast for team"):
+        members_of(inputs, "team", "nobody")
 
 
 def test_signals_and_warnings_of_tables_stay_the_same_in_any_row_order_and_find_a_collapse(tables):

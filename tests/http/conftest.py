@@ -106,6 +106,14 @@ class FakeService:
             return {"items": [{"rep_id": one, "mean": 1.0} for one in TEAMS]}
         return {"items": [{"level": level, "id": one} for one in (["T1", "T2"] if level == "team" else ["company"])]}
 
+    def forecast_reasons(self, *, id, lang):  # noqa: A002
+        self._called("forecast_reasons", id, lang)
+        return {"items": [{"rep_id": id, "driver": "open_leads"}]}
+
+    def what_if(self, level, id, changes, *, lang):  # noqa: A002
+        self._called("what_if", level, id, changes, lang)
+        return {"level": level, "id": id, "items": [{"month": "2026-02", "difference": 1.0}]}
+
     def warnings(self, *, lang):
         self._called("warnings", lang)
         return {"items": [{"id": f"idle:{one}", "rep_id": one} for one in TEAMS]}

@@ -8,6 +8,7 @@ import pytest
 
 from features.errors import ConfigError, NoReleaseError, RequestError, SourceError
 from features.moments import parse
+from models.forecasting.inputs import Changes
 from serving.http.protocol import DecisionFilters
 from serving.store import StoreBusyError, StoreUnavailableError
 
@@ -136,6 +137,16 @@ def test_events_are_202_or_every_bad_row(client, service, problem):
         "value": "nobody0",
         "rule": "is no rep that the tables know",
     }
+
+
+def test_a_what_if_passes_its_changes_on_and_refuses_nonsense(client, service, problem):
+    query = "level=team&id=T1&follow_up_ratio=1.5&absence_days=3"
+    assert client.get(f"/v1/forecasts/what-if?{query}").json()["items"]
+    assert service.calls == [("what_if", "team", "T1", Changes((), 1.5, 1.0, 3.0), "en")]
+    for bad in ("level=rep", "id=R1&follow_up_ratio=nan", "id=R1&lead_share=-1", "id=R1&absence_days=inf"):
+        problem(client.get(f"/v1/forecasts/what-if?{bad}"), 422, "invalid")
+    assert client.get("/v1/forecasts/reasons?id=R1").json()["items"][0]["driver"] == "open_leads"
+    problem(client.get("/v1/forecasts/reasons"), 422, "invalid")
 
 
 def test_forecasts_by_month_level_and_id(client, service, problem):

@@ -7,6 +7,7 @@ from typing import Annotated
 from fastapi import APIRouter, Path, Query, Response
 
 from features.moments import parse_month
+from models.forecasting.inputs import Changes
 from serving.http.calls import Call, answer, needs
 from serving.http.problems import Problem
 from serving.http.schemas import AcknowledgeRequest, Level, answers, problems
@@ -62,6 +63,25 @@ _DRIVERS = {
 }
 Month = Annotated[str | None, Query(description="`YYYY-MM`; default this month and the two after.", max_length=7)]
 ById = Annotated[str | None, Query(alias="id", description="One rep or team.", min_length=1, max_length=1_000)]
+RepId = Annotated[str, Query(alias="id", description="One rep.", min_length=1, max_length=1_000)]
+Ratio = Annotated[float, Query(description="Follow-ups a lead against today's.", ge=0.1, le=10.0)]
+Share = Annotated[float, Query(description="New leads against today's flow.", ge=0.0, le=10.0)]
+Days = Annotated[float, Query(description="Further working days off from now on.", ge=0.0, le=100.0)]
+_REASON = {
+    "rep_id": "R001", "month": "2026-03", "driver": "open_leads", "value": 9.0, "reference": 14.0,
+    "difference": -5200.0, "p_miss_difference": 0.12,
+}  # fmt: skip
+_WHAT_IF = {
+    "level": "rep", "id": "R001", "meaning": "model_forecast", "method": "funnel",
+    "items": [{
+        "month": "2026-03", "mean": 21500.0, "mean_then": 23100.0, "difference": 1600.0, "p10_then": 9000.0,
+        "p90_then": 40100.0, "p_miss": 0.41, "p_miss_then": 0.36,
+    }],
+    "effect": {
+        "meaning": "effect", "verdict": "suggestive", "units": 0.4, "gain": 900.0, "gain_low": -100.0,
+        "gain_high": 1900.0,
+    },
+}  # fmt: skip
 
 
 @router.get(
@@ -78,6 +98,38 @@ def forecasts(
     check_level(scope, level, by_id)
     found = call.service.forecasts(month=month, level=level, id=by_id, lang=call.lang)
     return answer(visible_items(scope, found, level), lang=call.lang)
+
+
+@router.get(
+    "/v1/forecasts/reasons",
+    summary="Why a rep's forecast is as it is",
+    responses={**answers({"items": [_REASON], "meaning": "model_forecast"}), **problems(404)},
+)
+def forecast_reasons(call: Annotated[Call, needs("forecasts")], by_id: RepId) -> Response:
+    """The chain run again with one driver at its reference: the difference in money and in the chance of a miss."""
+    check_level(call.scope(), "rep", by_id)
+    return answer(call.service.forecast_reasons(id=by_id, lang=call.lang), lang=call.lang)
+
+
+@router.get(
+    "/v1/forecasts/what-if",
+    summary="The forecast under other circumstances",
+    responses={**answers(_WHAT_IF), **problems(404)},
+)
+def what_if(
+    call: Annotated[Call, needs("forecasts")],
+    level: Level = "rep",
+    by_id: ById = None,
+    follow_up_ratio: Ratio = 1.0,
+    lead_share: Share = 1.0,
+    absence_days: Days = 0.0,
+) -> Response:
+    """What the model would forecast, and apart from it what an effect estimate says, where one is supported."""
+    if by_id is None and level != "company":
+        raise Problem(422, f"id: a what-if at level {level} names one {level}")
+    check_level(call.scope(), level, by_id)
+    changes = Changes((), follow_up_ratio, lead_share, absence_days)
+    return answer(call.service.what_if(level, by_id, changes, lang=call.lang), lang=call.lang)
 
 
 @router.get("/v1/warnings", summary="Early warnings", responses={**answers({"items": [_WARNING]}), **problems()})
