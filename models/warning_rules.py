@@ -35,6 +35,8 @@ Verdict = Literal["identified", "suggestive", "not_identified"]
 
 _RANK: Mapping[str, int] = {"high": 0, "medium": 1, "low": 2}
 MONEY_KINDS = frozenset({"target_miss"})
+DROP_KINDS = frozenset({"follow_up_drop", "conversion_drop", "response_time"})
+_SMALL_DESK = 10
 
 
 @dataclass(frozen=True)
@@ -42,12 +44,15 @@ class WarningSettings:
     """When to warn.
 
     `budget` alerts a team and month, of which `behaviour_share` are kept for the behaviour channel where it has any;
+    `rep_share` of the desk's reps carry an alert at most, on desks of ten or more (half of those places are kept for
+    drops of behaviour): a list with everybody on it warns of nothing;
     `miss_probability` from which a miss is told; `false_discovery_rate` of each behaviour rule over all reps; a drop
     must also fall below `drop_ratio` x baseline (a rise above 1 / drop_ratio), so that a sure trifle stays silent.
     """
 
     budget: int = 10
     behaviour_share: float = 0.4
+    rep_share: float = 0.14
     miss_probability: float = 0.6
     false_discovery_rate: float = 0.1
     drop_ratio: float = 0.7
@@ -189,8 +194,9 @@ def find_warnings(
     found += _overloads(signals, by_rep, month, settings)
     for one in signals:
         found += _idle(one, by_rep, month, settings) + _gaps(one, by_rep, month, effects, settings)
-    kept = within_budget([replace(item, opened_at=opened_at) for item in found], settings)
-    return sorted(kept, key=_urgency)
+    desk = {o.rep_id for o in outlooks} | {one.rep_id for one in signals}
+    kept = within_budget(on_few_reps(found, len(desk), settings), settings)
+    return [replace(item, opened_at=opened_at) for item in sorted(kept, key=_urgency)]
 
 
 def within_budget(items: Sequence[WarningItem], settings: WarningSettings) -> list[WarningItem]:
@@ -206,6 +212,27 @@ def within_budget(items: Sequence[WarningItem], settings: WarningSettings) -> li
         taken = money[: max(settings.budget - room, 0)]
         kept += taken + behaviour[: settings.budget - len(taken)]
     return kept
+
+
+def on_few_reps(items: Sequence[WarningItem], n_reps: int, settings: WarningSettings) -> list[WarningItem]:
+    """The items of as many reps as may carry alerts; all of them on a small desk.
+
+    Reps come in by turns of the channels: half of the places for drops of behaviour, the rest for the money, then for
+    what is left, each the most urgent first. A rep who is in brings all his alerts.
+    """
+    if n_reps < _SMALL_DESK:
+        return list(items)
+    places = max(2, int(settings.rep_share * n_reps))
+    first = min((item.month for item in items), default="")
+    ranked = sorted(items, key=lambda item: (item.month != first, *_urgency(item)))
+    drops = [item.rep_id for item in ranked if item.kind in DROP_KINDS]
+    money = [item.rep_id for item in ranked if item.kind in MONEY_KINDS]
+    chosen: dict[str, None] = dict.fromkeys(list(dict.fromkeys(drops))[: (places + 1) // 2])
+    for rep in (*money, *drops, *(item.rep_id for item in ranked)):
+        if len(chosen) >= places:
+            break
+        chosen.setdefault(rep)
+    return [item for item in items if item.rep_id in chosen]
 
 
 def warning_id(rep_id: str, lead_id: str, kind: str, month: str) -> str:

@@ -107,11 +107,29 @@ def test_misses_rank_by_probability_class_then_by_money_and_carry_the_forecast()
 def test_the_budget_holds_by_team_and_month_and_keeps_room_for_behaviour():
     outlooks = [Outlook(f"R{i}", "T", m, 1.0, 9.0, 0.99, 5.0) for i in range(20) for m in (MONTH, MONTH + 1)]
     idle = tuple(IdleLead(f"L{i}", 10.0 + i, 30.0, 3.0) for i in range(20))
-    items = find_warnings(outlooks, [Signals("R1", "T", idle_leads=idle)], MONTH, settings=WarningSettings(budget=5))
+    items = find_warnings(
+        outlooks, [Signals("R1", "T", idle_leads=idle)], MONTH, settings=WarningSettings(budget=5, rep_share=1.0)
+    )
     by_month = {m: [i for i in items if i.month == m] for m in ("2025-03", "2025-04")}
     assert len(by_month["2025-03"]) == len(by_month["2025-04"]) == 5
     assert sorted(i.lead_id for i in by_month["2025-03"] if i.kind == "idle_lead") == ["L18", "L19"]
     assert within_budget([], WarningSettings()) == []
+
+
+def test_few_reps_carry_alerts_on_a_large_desk_and_drops_have_half_of_the_places():
+    """Forty reps who all miss, six of whom slump: eight may carry alerts, four of them slumping ones."""
+    outlooks = [Outlook(f"R{i:02d}", "T", MONTH, 1.0, 9.0, 0.99, 100.0 - i) for i in range(40)]
+    slump = Counts(0.0, 40.0, 200.0, 120.0)
+    steady = Counts(66.0, 40.0, 200.0, 120.0)
+    signals = [Signals(f"R{i:02d}", "T", follow_ups=slump if i >= 34 else steady) for i in range(40)]
+    settings = WarningSettings(budget=100, rep_share=0.2)
+    items = find_warnings(outlooks, signals, MONTH, settings=settings)
+    reps = {item.rep_id for item in items}
+    assert len(reps) == 8
+    assert len({r for r in reps if r >= "R34"}) == 4
+    assert {"R00", "R01", "R02", "R03"} <= reps
+    few = find_warnings(outlooks[:9], signals[:9], MONTH, settings=settings)
+    assert len({item.rep_id for item in few}) == 9
 
 
 def test_ids_are_stable_and_tell_rep_lead_kind_and_month_apart():
