@@ -82,7 +82,7 @@ def reason_text(
 
 def _against(code: str, numbers: Mapping[str, Any], lang: Lang, currency: str, wins: bool, name_of: Namer) -> str:
     def worth(key: str) -> str:
-        return number(lang, numbers[key], 2) if wins else money(lang, currency, numbers[key])
+        return _money_or_number(lang, currency, numbers[key], wins)
 
     key = "best_net_wins" if code == "best_net" and wins else code
     return t(
@@ -92,11 +92,17 @@ def _against(code: str, numbers: Mapping[str, Any], lang: Lang, currency: str, w
         other=name_of(str(numbers["other"])),
         p=percent(lang, numbers["p"], 1),
         p_other=percent(lang, numbers["p_other"], 1),
+        net=_money_or_number(lang, currency, numbers["value"] - numbers["price"], wins),
+        net_other=_money_or_number(lang, currency, numbers["value_other"] - numbers["price_other"], wins),
         value=worth("value"),
         value_other=worth("value_other"),
         price=worth("price"),
         price_other=worth("price_other"),
     )
+
+
+def _money_or_number(lang: Lang, currency: str, value: float, wins: bool) -> str:
+    return number(lang, value, 2) if wins else money(lang, currency, value)
 
 
 def feature_namer(meanings: Mapping[str, tuple[str, str]]) -> FeatureNamer:
