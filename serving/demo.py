@@ -13,7 +13,7 @@ from pathlib import Path
 from features import moments
 from features.errors import RequestError
 from features.synthetic import WorldConfig, write_world
-from serving.texts import as_lang
+from serving.texts import JOINER, as_lang
 
 MARKER = ".fairlead-demo"
 
@@ -89,7 +89,7 @@ def run_demo(out: Path, reps: int, months: int, seed: int, lang: str, say: Calla
     index, said = write_index(out, core, replay, warnings, lang)
     core.close()
     yield ""
-    yield from said
+    yield from (line.replace(JOINER, "") for line in said)
     yield ""
     yield f"Done. Open {index} in a browser; then try it live:"
     yield f"  fairlead serve --data {data} --home {home} --as-of {moments.iso(monday, zone)[:10]}"

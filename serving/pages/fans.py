@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any, Final
@@ -50,12 +51,19 @@ def fan(
         outlook_sentence(rows[0], currency, lang) if rows else "",
         axis_label=t(lang, "demo.fan_axis"),
         width=width,
-        tick=partial(money, lang, currency),
+        tick=partial(round_money, lang, currency),
         median_label=t(lang, "demo.fan_median"),
         band_label=t(lang, "demo.fan_band"),
         target_label=t(lang, "demo.fan_target") if any(point.target is not None for point in points) else "",
     )
     return ChartView(title, Markup(svg))  # noqa: S704 texts are escaped by charts
+
+
+def round_money(lang: Lang, currency: str, amount: float) -> str:
+    """A round amount for an axis, without zeros behind the point."""
+    return re.sub(
+        r"\.(\d*?)0+(?=\D|$)", lambda found: "." + found[1] if found[1] else "", money(lang, currency, amount)
+    )
 
 
 def chance(lang: Lang, p: float | None) -> str:

@@ -26,7 +26,7 @@ _EN_MONTHS = (
 _EN_SYMBOLS = {"CNY": "¥", "RMB": "¥", "USD": "$", "EUR": "€", "GBP": "£", "JPY": "¥"}
 _ZH_NAMES = {"CNY": "元", "RMB": "元", "USD": "美元", "EUR": "欧元", "GBP": "英镑", "HKD": "港元", "JPY": "日元"}
 MINUS = "−"
-_JOINER = "\u2060"  # browsers break a line between a sign and a currency symbol
+JOINER: Final = "\u2060"  # browsers break a line between a sign and a currency symbol
 
 
 def as_lang(lang: str) -> Lang:
@@ -99,7 +99,7 @@ def money(lang: Lang, currency: str, amount: float | None, *, signed: bool = Fal
         return _money_zh(currency, amount, signed)
     symbol = _EN_SYMBOLS.get(currency, f"{currency} " if currency else "")
     text = number(lang, amount, signed=signed)
-    sign, digits = (text[0] + _JOINER, text[1:]) if text[0] in f"+{MINUS}" else ("", text)
+    sign, digits = (text[0] + JOINER, text[1:]) if text[0] in f"+{MINUS}" else ("", text)
     return f"{sign}{symbol}{digits}"
 
 
