@@ -30,13 +30,15 @@ _RESERVED = "known_at"
 class Checked:
     """One table, typed: all rows (bad cells are missing), the source row of each, and the faults found so far.
 
-    `usable` is False where the table is absent or its key columns are: references to it then prove nothing.
+    `usable` is False where the table is absent, its key columns are, or rows of it are lost: references to it then
+    prove nothing. `loose`: cells of rows of the wrong length, which references may mean.
     """
 
     frame: pd.DataFrame
     rows: npt.NDArray[np.int64]
     faults: tuple[Fault, ...]
     usable: bool = True
+    loose: frozenset[str] = frozenset()
 
 
 class FaultList:
@@ -95,7 +97,7 @@ def check_table(
     usable = set(schema.key) <= present
     if duplicates and usable:
         _check_key(frame, schema, raw, found)
-    return Checked(frame, raw.rows, tuple(found.faults), usable)
+    return Checked(frame, raw.rows, tuple(found.faults), usable and raw.whole, raw.loose)
 
 
 def _no_rows(schema: TableSchema) -> pd.DataFrame:
@@ -231,15 +233,18 @@ def check_references(checked: Mapping[str, Checked], against: Mapping[str, pd.Da
     faults: list[Fault] = []
     for name, one in checked.items():
         for reference in SCHEMA[name].references:
+            loose: frozenset[str] = frozenset()
             if against is not None:
                 targets = against[reference.table][reference.target]
             else:
                 other = checked.get(reference.table)
                 if other is None or not other.usable:
                     continue
-                targets = other.frame[reference.target]
+                targets, loose = other.frame[reference.target], other.loose
             values = one.frame[reference.column]
             lost = ~_found_in(values, targets) & ~cells.is_empty(values)
+            if loose:
+                lost &= ~np.asarray(values.isin(list(loose)), dtype=bool)
             found = FaultList(name, one.rows)
             found.cells(lost, reference.column, values, f"not found in {reference.table}.{reference.target}")
             faults += found.faults

@@ -11,7 +11,7 @@ import csv
 import hashlib
 import io
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -42,7 +42,8 @@ class RawTable:
     """Cells of one table as text (missing = ""), the data row each came from, and what was wrong.
 
     `typed_dates`: columns that the source held as dates. `digest`: SHA-256 of the file's bytes. `readable` is False
-    where no cell could be had.
+    where no cell could be had. `loose`: cells of rows that were dropped for their length; `whole` is False where it is
+    not known how many rows were lost. So a reference to a row that is only misshapen is no orphan.
     """
 
     name: str
@@ -52,6 +53,8 @@ class RawTable:
     typed_dates: frozenset[str] = frozenset()
     digest: str = ""
     readable: bool = True
+    loose: frozenset[str] = frozenset()
+    whole: bool = True
 
 
 @dataclass
@@ -61,6 +64,8 @@ class _Draft:
     name: str
     header: list[str] = field(default_factory=list)
     faults: list[Fault] = field(default_factory=list)
+    loose: set[str] = field(default_factory=set)
+    whole: bool = True
 
     def fault(self, rule: str, row: int = 0, value: str = "", column: str = "") -> None:
         self.faults.append(Fault(self.name, row, column, value, rule))
@@ -84,7 +89,10 @@ class _Draft:
             if typed and typed[place]:
                 typed_dates.add(name)
         frame = pd.DataFrame(kept, index=pd.RangeIndex(len(rows)))
-        return RawTable(self.name, frame, rows, tuple(self.faults), frozenset(typed_dates), digest)
+        return RawTable(
+            self.name, frame, rows, tuple(self.faults), frozenset(typed_dates), digest,
+            loose=frozenset(self.loose), whole=self.whole,
+        )  # fmt: skip
 
     def unreadable(self, rule: str, digest: str = "") -> RawTable:
         """The raw table of a file from which no cell could be had."""
@@ -142,7 +150,7 @@ def from_arrow(name: str, table: pa.Table) -> RawTable:
 
 
 def _with_digest(raw: RawTable, digest: str) -> RawTable:
-    return RawTable(raw.name, raw.frame, raw.rows, raw.faults, raw.typed_dates, digest, raw.readable)
+    return replace(raw, digest=digest)
 
 
 def _read_parquet(data: bytes, draft: _Draft, digest: str) -> RawTable:
@@ -288,14 +296,17 @@ def _careful_csv(
             if len(line) != width:
                 found = delimiter.join(line)[:80]
                 draft.fault(f"{len(line)} cells where the header has {width}", number, found)
+                draft.loose.update(cell.strip() for cell in line)
                 continue
             rows.append(number)
             for column, cell in zip(cells, line, strict=True):
                 column.append(cell)
     except csv.Error as error:
         draft.fault(f"cannot be split into cells ({error}); is a quotation mark left open?", number + 1)
+        draft.whole = False
     if _open_quote(body, delimiter):
         draft.fault("a quotation mark is opened and never closed", max(number, 0))
+        draft.whole = False
     return [pd.Series(column, dtype="str") for column in cells], np.array(rows, dtype=np.int64)
 
 

@@ -127,10 +127,14 @@ def _read_table(name: str, source: TableSource, folders: Sequence[Path], faults:
 
 
 def _own_file(name: str, folders: Sequence[Path], faults: list[Fault]) -> Path | None:
-    """The one file called like the table in the data folder; two are a fault."""
+    """The one file called like the table in the data folder, in whatever case; two are a fault.
+
+    A link that leads nowhere counts: reading it says so, where a table that is not there would be silence.
+    """
     if not folders:
         return None
-    found = [folders[0] / f"{name}{suffix}" for suffix in SUFFIXES if (folders[0] / f"{name}{suffix}").exists()]
+    wanted = {f"{name}{suffix}" for suffix in SUFFIXES}
+    found = sorted(path for path in folders[0].iterdir() if path.name.lower() in wanted)
     if len(found) > 1:
         faults.append(Fault(name, 0, "", "", f"more than one file: {', '.join(path.name for path in found)}; keep one"))
         return None
@@ -167,7 +171,7 @@ def _renamed(raw: RawTable, columns: Sequence[tuple[str, str]]) -> RawTable:
         if name not in taken and name not in named and name not in ours:
             named[name] = raw.frame[name]
     frame = pd.DataFrame(named, index=raw.frame.index)
-    return RawTable(raw.name, frame, raw.rows, tuple(faults), frozenset(typed), raw.digest)
+    return replace(raw, frame=frame, faults=tuple(faults), typed_dates=frozenset(typed))
 
 
 def _query_files(name: str, source: TableSource, folders: Sequence[Path]) -> RawTable:

@@ -192,3 +192,17 @@ def test_extra_columns(folder):
     assert tables.deals["known_at_given"].tolist() == ["x"]
     kinds = {name: str(tables.leads[name].dtype) for name in ("code", "n", "flag", "mixed", "nothing")}
     assert kinds == {"code": "str", "n": "float64", "flag": "float64", "mixed": "str", "nothing": "str"}
+
+
+def test_a_reference_to_a_misshapen_row_is_no_orphan(faults_of):
+    """The row is wrong and dropped, but its lead is in the file: saying it is nowhere would be false."""
+    for wrong in ("L1,2025-01-02,web,more\n", "L1,2025-01-02\n"):
+        faults = faults_of(leads=LEADS.replace("L1,2025-01-02,web\n", wrong))
+        assert [(f.table, f.row) for f in faults] == [("leads", 1)]
+    faults = faults_of(leads=LEADS.replace("L1,2025-01-02,web\n", "L9,2025-01-02\n"))
+    assert has(faults, "assignments", 1, "lead_id", "L1", "not found in leads.lead_id")
+
+
+def test_after_an_open_quotation_mark_no_row_is_called_missing(faults_of):
+    faults = faults_of(leads=LEADS.replace("2025-01-02,web", '2025-01-02,"web'))
+    assert [f.rule for f in faults] == ["a quotation mark is opened and never closed"]

@@ -241,3 +241,21 @@ def test_fingerprints(folder):
     (folder / "reps.csv").write_text((folder / "reps.csv").read_text().replace("Bond", "Band"))
     changed = dict(load(folder, Config()).fingerprints)
     assert {name for name in one if one[name] != changed[name]} == {"reps"}
+
+
+def test_files_are_found_in_any_case(folder):
+    """On some systems `Activities.CSV` and `activities.csv` are one file; elsewhere it must not vanish in silence."""
+    before = load_tables(folder, Config())
+    (folder / "activities.csv").rename(folder / "Activities.CSV")
+    assert frames_equal(load_tables(folder, Config()), before)
+    (folder / "activities.csv").write_text("activity_id,lead_id,rep_id,occurred_at\n")
+    with pytest.raises(DataError, match=r"more than one file: Activities\.CSV, activities\.csv"):
+        load_tables(folder, Config())
+
+
+@pytest.mark.parametrize("target", ["nowhere.csv", "absences.csv"])
+def test_a_link_that_leads_nowhere_is_a_fault_not_an_absent_table(folder, target):
+    (folder / "absences.csv").unlink()
+    (folder / "absences.csv").symlink_to(target)
+    with pytest.raises(DataError, match=r"absences: absences\.csv cannot be read"):
+        load_tables(folder, Config())
