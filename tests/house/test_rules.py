@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import json
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -61,9 +62,49 @@ def peeks(tree: ast.Module) -> list[str]:
     return found
 
 
+def environment_reads(tree: ast.Module) -> list[str]:
+    """What is read of the environment; giving a default to a library that reads it itself is allowed."""
+    found = [name for _, name in calls(tree) if name.endswith(("os.getenv", "environ.get", "environ.pop"))]
+    reads = (node for node in ast.walk(tree) if isinstance(node, ast.Subscript) and isinstance(node.ctx, ast.Load))
+    return found + [ast.unparse(node) for node in reads if ast.unparse(node.value).endswith("environ")]
+
+
+def prints(tree: ast.Module) -> list[str]:
+    return [ast.unparse(call) for call, name in calls(tree) if name == "print"]
+
+
+def open_settings(tree: ast.Module) -> list[str]:
+    found = []
+    for call, _ in calls(tree):
+        found += [ast.unparse(call) for key in call.keywords if key.arg == "extra" and _is_text(key.value, "allow")]
+    return found
+
+
+def _is_text(node: ast.expr, text: str) -> bool:
+    return isinstance(node, ast.Constant) and node.value == text
+
+
+def blind_asserts(tree: ast.Module) -> list[str]:
+    """`assert max(x < 1)`: the comparison is inside, so the largest truth value is asserted."""
+    found = []
+    for node in ast.walk(tree):
+        if not (isinstance(node, ast.Assert) and isinstance(node.test, ast.Call)):
+            continue
+        reduces = ast.unparse(node.test.func).split(".")[-1] in {"max", "min", "sum", "mean", "abs", "len"}
+        if reduces and any(isinstance(argument, ast.Compare) for argument in node.test.args):
+            found.append(ast.unparse(node))
+    return found
+
+
 @pytest.mark.parametrize(
     ("rule", "bad"),
     [
+        (environment_reads, "home = os.environ['HOME']"),
+        (environment_reads, "home = os.environ.get('HOME', '')"),
+        (environment_reads, "home = os.getenv('HOME')"),
+        (prints, "print(1)"),
+        (open_settings, "class A(BaseModel):\n    model_config = ConfigDict(extra='allow')"),
+        (blind_asserts, "assert np.max(np.abs(x) < 1e6)"),
         (clock_reads, "x = datetime.now()"),
         (unseeded, "g = np.random.default_rng()"),
         (unseeded, "np.random.seed(3)"),
@@ -93,6 +134,60 @@ def test_every_random_number_has_a_seed():
 def test_nothing_looks_ahead():
     """A negative shift or a backward fill takes tomorrow's value for today's."""
     assert {path: found for path, tree in sources() if (found := peeks(tree))} == {}
+
+
+def test_only_the_serving_floor_reads_the_environment():
+    """A model that reads a variable is another model on the next machine, with the same release."""
+    read = {
+        path: found for path, tree in sources("features", "models", "training") if (found := environment_reads(tree))
+    }
+    assert read == {}
+
+
+def test_nothing_prints_on_the_way():
+    """A stray print breaks who reads JSON from standard output; commands write through one function."""
+    printed = {path: found for path, tree in sources() if (found := prints(tree))}
+    assert printed.keys() <= {"serving/release_probe.py"}, "the probe's child answers its parent by printing"
+
+
+def test_settings_refuse_what_they_do_not_know():
+    """With extra="allow" a misspelt setting is silently taken, and the default rules."""
+    assert {path: found for path, tree in sources() if (found := open_settings(tree))} == {}
+
+
+def test_asserts_can_fail():
+    """A misplaced parenthesis made a famous assert true for any number."""
+    found = {}
+    for path in sorted((ROOT / "tests").rglob("*.py")):
+        if wrong := blind_asserts(ast.parse(path.read_text(encoding="utf-8"))):
+            found[path.name] = wrong
+    assert found == {}
+
+
+def test_files_are_named_by_a_noun_and_stay_short():
+    """What is called utils takes everything, and what is long is not read."""
+    vague = {"utils", "util", "helpers", "helper", "common", "misc", "manager", "managers", "base", "shared"}
+    for package in PACKAGES:
+        for path in (ROOT / package).rglob("*.py"):
+            assert path.stem not in vague, path
+            assert path.parent.name not in vague, path
+            lines = path.read_text(encoding="utf-8").count("\n")
+            assert lines <= 800, f"{path.relative_to(ROOT)} has {lines} lines: look for a second noun"
+
+
+def test_no_package_below_tests_and_none_named_like_the_standard_library():
+    """With --import-mode=importlib a package of tests shadows what it is named like; a module `types` shadows types."""
+    assert not list((ROOT / "tests").rglob("__init__.py"))
+    assert not {path.stem for path in ROOT.glob("*.py")} & set(sys.stdlib_module_names)
+    assert not set(PACKAGES) & set(sys.stdlib_module_names)
+
+
+def test_no_path_of_one_machine():
+    """A path of the machine where it was written fails on every other."""
+    for package in (*PACKAGES, "benchmarks", "examples"):
+        for path in sorted((ROOT / package).rglob("*.py")):
+            text = path.read_text(encoding="utf-8")
+            assert not re.search(r"[\"'](?:/tmp|/root|/home|/work|/Users)/", text), path
 
 
 def test_no_pickle():
