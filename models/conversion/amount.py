@@ -138,8 +138,8 @@ def _reps(frame: pd.DataFrame) -> tuple[tuple[str, ...], Codes]:
     """The reps with most deals, in order of first appearance, and each row's code, -1 for another."""
     ids = text_column(frame, "rep_id")
     counts = pd.Series(ids).value_counts(sort=False)
-    kept = counts.sort_values(ascending=False, kind="stable").index[:_MOST_REPS]
-    reps = tuple(str(rep) for rep in counts.index if rep in set(kept))
+    kept = set(counts.sort_values(ascending=False, kind="stable").index[:_MOST_REPS])
+    reps = tuple(str(rep) for rep in counts.index if rep in kept)
     index = {rep: at for at, rep in enumerate(reps)}
     return reps, np.array([index.get(str(rep), -1) for rep in ids], dtype=np.int64)
 
@@ -179,14 +179,19 @@ class _Regression:
         }
         variances = dict.fromkeys(names, 0.05)
         noise = float(np.var(self.y)) + 1e-6
-        gram = (self.x.T @ self.x).toarray()
+        f = self.n_fixed
+        gram, counts = (self.x[:, :f].T @ self.x).toarray(), np.asarray(self.x[:, f:].sum(axis=0)).ravel()
         centre = float(self.y.mean())
         moment = np.asarray(self.x.T @ (self.y - centre))
         for _ in range(_ROUNDS):
             prior = np.array([1.0 / variances[name] if name else 1e-8 for name in self.groups])
-            covariance = np.linalg.inv(gram / noise + np.diag(prior))
-            self.coefficients = covariance @ (moment / noise)
-            spread = np.diag(covariance)
+            # No row has two reps: their part is diagonal, and what is left to invert is as small as the fixed effects.
+            own = counts / noise + prior[f:]
+            ratio = gram[:, f:] / noise / own
+            covariance = np.linalg.inv(gram[:, :f] / noise + np.diag(prior[:f]) - ratio @ (gram[:, f:] / noise).T)
+            beta = covariance @ ((moment[:f] - ratio @ moment[f:]) / noise)
+            self.coefficients = np.concatenate([beta, moment[f:] / noise / own - ratio.T @ beta])
+            spread = np.concatenate([np.diag(covariance), 1.0 / own + ((covariance @ ratio) * ratio).sum(axis=0)])
             change = 0.0
             for name, mine in names.items():
                 freed = float(mine.sum() - spread[mine].sum() / variances[name])

@@ -99,13 +99,15 @@ class TimeToClose:
             weight = q if step else np.where(known, ages.y, np.nan)
             times = cls(times.sources, *_estimate(ages.days, known, weight, codes, len(order) + 1))
             chance = _share_by_source(q if step else np.where(known, ages.y, 0.2), codes) if p is None else p
-            q = np.where(known, ages.y, times.p_win_open(chance, ages.days, ages.source))
+            q = np.where(known, ages.y, times.p_win_open(chance, ages.days, codes))
             if known.all():
                 break
         return times
 
     def codes_of(self, source: str | npt.NDArray[Any]) -> Codes:
-        """Row of each source; 0, the desk, where unknown."""
+        """Row of each source; 0, the desk, where unknown. Rows, as this gives them, are taken as they are."""
+        if isinstance(source, np.ndarray) and source.dtype == np.int64:
+            return source
         if isinstance(source, str):
             return np.array(self.sources.index(source) + 1 if source in self.sources else 0, dtype=np.int64)
         index = pd.Index(self.sources).get_indexer(pd.Index(np.asarray(source, dtype=object)))

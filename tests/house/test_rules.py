@@ -179,6 +179,8 @@ def test_no_package_below_tests_and_none_named_like_the_standard_library():
     """With --import-mode=importlib a package of tests shadows what it is named like; a module `types` shadows types."""
     assert not list((ROOT / "tests").rglob("__init__.py"))
     assert not {path.stem for path in ROOT.glob("*.py")} & set(sys.stdlib_module_names)
+    # `python benchmarks/routing.py` puts that folder first: a module `features` in it would hide the package.
+    assert not {path.stem for path in (ROOT / "benchmarks").glob("*.py")} & {*sys.stdlib_module_names, *PACKAGES}
     assert not set(PACKAGES) & set(sys.stdlib_module_names)
 
 

@@ -1,6 +1,6 @@
 """Measures a whole `fairlead train` from CSV files to a promoted release: wall clock, CPU and memory against limits.
 
-    python -m benchmarks.training [--size small|large|both] [--seeds N]
+    python -m benchmarks.train_command [--size small|large|both] [--seeds N]
 
 Small: 60 reps, 30 months, about 15,000 leads and 100,000 activities, limits 90 s and 1.5 GiB. Large: 1,000 reps (1,560
 with leavers), 250,000 leads and 2 million activities, limits 20 minutes and 8 GiB. The limits are for two cores that

@@ -1,6 +1,6 @@
 """Measures the feature build: growth with the rows, one kernel against pandas and DuckDB, and live requests.
 
-    python -m benchmarks.features [--sizes 60 120 240 480] [--seeds N]
+    python -m benchmarks.feature_build [--sizes 60 120 240 480] [--seeds N]
 
 Three tables. The build, both training sets included, over worlds of 30 months and growing desks, with the power of the
 rows that its CPU time grows by (1.0 = as fast as the rows). One feature, follow-ups of a rep in 28 days at each of the
