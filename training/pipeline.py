@@ -30,11 +30,13 @@ from training.release import (
     Promotion,
     Release,
     ReleaseError,
+    champion,
     export_release,
     promote,
     promotions,
     release_for,
     standing,
+    was_withdrawn,
 )
 from training.rolling import Fold, roll, snapshot_of
 from training.tuning import TrialResult, fold_origins, tune_panel
@@ -125,8 +127,15 @@ def train_release(
         say("gate")
         before, note = _incumbent(releases, request.as_of)
         verdict = judge(gather(unit, sets, found, folds, before), before is not None, rules, rng)
-        promoted = request.promote == "force" or (request.promote == "gate" and verdict.promote)
-        in_charge = promoted and _promote(releases, version, request, verdict)
+        withdrawn = was_withdrawn(promotions(releases), version)
+        if withdrawn and request.promote == "gate":
+            note = "a rollback has withdrawn this very release; --promote force brings it back"
+        stands = before is not None and before.version == version
+        passed = request.promote == "gate" and verdict.promote and not withdrawn
+        promoted = stands or request.promote == "force" or passed
+        if promoted and not stands:
+            _promote(releases, version, request, verdict)
+        in_charge = champion(releases) == version
         say("registry")
         log_outcome(tracker, run_id, releases, Outcome(sets, unit, found, folds, verdict, version, promoted, trials))
     status = _status(releases, promoted, in_charge)
@@ -148,15 +157,13 @@ def _incumbent(releases: Path, as_of: int) -> tuple[Release | None, str]:
         return None, f"the release in charge cannot be read ({error}), so there is nothing to compare with"
 
 
-def _promote(releases: Path, version: str, request: TrainRequest, verdict: Verdict) -> bool:
-    """Record the promotion; whether the release is champion now."""
+def _promote(releases: Path, version: str, request: TrainRequest, verdict: Verdict) -> None:
+    """Record the promotion, as a backfill where the champion knows later data."""
     record = standing(promotions(releases))
-    if record and record[-1].version == version:
-        return True
     earlier = bool(record) and request.as_of < record[-1].data_until
     reason = request.reason or "; ".join(verdict.reasons())
     action = "backfill" if earlier else "promote"
-    return promote(releases, Promotion(version, request.as_of, action, reason, request.now))
+    promote(releases, Promotion(version, request.as_of, action, reason, request.now))
 
 
 def _status(releases: Path, promoted: bool, in_charge: bool) -> str:

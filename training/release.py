@@ -181,6 +181,12 @@ def standing(record: Sequence[Promotion]) -> list[Promotion]:
     return [entry for _, _, entry in sorted(active.values(), key=lambda item: item[:2])]
 
 
+def was_withdrawn(record: Sequence[Promotion], version: str) -> bool:
+    """Whether a version was promoted once and a rollback has left it since."""
+    promoted = any(entry.version == version and entry.action != "rollback" for entry in record)
+    return promoted and all(entry.version != version for entry in standing(record))
+
+
 def promote(releases: Path, promotion: Promotion) -> bool:
     """Record the promotion; True where its version is champion now, False where it only answers for earlier moments."""
     record = promotions(releases)

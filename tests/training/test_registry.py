@@ -119,6 +119,7 @@ def test_retraining_and_rolling_back_move_the_aliases(new_home, tables):
     place = new_home()
     first = place.train("2026-05-01")["release"]
     again = place.train("2026-05-01")
+    assert again["promoted"]
     assert again["release"] == first  # nothing new: no second version, no second line
     assert len(promotions(place.releases)) == 1
     second = place.train("2026-06-01")
@@ -136,6 +137,10 @@ def test_retraining_and_rolling_back_move_the_aliases(new_home, tables):
         assert release_at(tracker, name, "champion") == first
         assert release_at(tracker, name, "previous") is None
     assert [entry.version for entry in standing(promotions(place.releases))] == [first]
+    refused = place.train("2026-06-01")
+    assert refused["release"] == second["release"]
+    assert not refused["promoted"]  # what a person has withdrawn only a person brings back
+    assert champion(place.releases) == first
 
 
 def test_training_prints_nothing_of_its_own(new_home, capfd):

@@ -18,6 +18,7 @@ from training.release import (
     read_release,
     release_for,
     standing,
+    was_withdrawn,
 )
 from training.rollback import roll_back
 
@@ -76,7 +77,11 @@ def test_a_rollback_withdraws_and_a_second_goes_further_back(releases, tmp_path)
     with pytest.raises(RequestError, match="no earlier promoted release"):
         roll_back(releases, tmp_path / "none", "again", 3)
     assert [entry.action for entry in promotions(releases)] == ["promote"] * 3 + ["rollback"] * 2
+    assert was_withdrawn(promotions(releases), third)
+    assert not was_withdrawn(promotions(releases), first)
+    assert not was_withdrawn(promotions(releases), "never seen")
     assert put(releases, 30) == third == champion(releases)
+    assert not was_withdrawn(promotions(releases), third)
     assert [entry.version for entry in standing(promotions(releases))] == [first, third]
 
 
