@@ -7,6 +7,7 @@ from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Response
 
+from serving.fault_words import left_out_words
 from serving.http.problems import Problem
 from serving.pages.forecast_page import backtest_table, choice_sentence, reliability
 from serving.pages.gate_words import verdict_words
@@ -36,7 +37,9 @@ def models(visit: Annotated[Visit, visits("models")]) -> Response:
         "reliability": reliability(visit, findings),
         "choice": choice_sentence(visit, report.get("choice")),
         "backtest": backtest_table(visit, report.get("backtest") or []),
-        "excluded": [(str(name), str(reason)) for name, reason in report.get("excluded") or []],
+        "excluded": [
+            (str(name), left_out_words(str(reason), visit.lang)) for name, reason in report.get("excluded") or []
+        ],
         "releases": _releases(visit, known),
         "rules": core.rule_mode(),
         "may_switch": may_switch,

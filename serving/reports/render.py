@@ -15,6 +15,7 @@ from models.drivers.decomposition import UNEXPLAINED, Decomposition
 from models.drivers.effects import CONTACT
 from models.drivers.suggestions import Suggestion
 from serving import texts
+from serving.fault_words import left_out_words
 from serving.reports import charts, effect_view
 from serving.reports.payload import Effectiveness, ReportPayload, RepPage
 from serving.reports.tables import Cell, ChartView, Row, TableView, numeric, table, text
@@ -487,7 +488,7 @@ def _model_sentence(payload: ReportPayload, lang: Lang) -> str:
 def _data(payload: ReportPayload, lang: Lang) -> dict[str, Any]:
     data = payload.data
     rows = [Row((text(name), numeric(texts.number(lang, count)))) for name, count in data.rows]
-    left_out = [Row((text(name), text(reason))) for name, reason in data.excluded]
+    left_out = [Row((text(name), text(left_out_words(reason, lang)))) for name, reason in data.excluded]
     caption = t(lang, "report.data.excluded_caption")
     heads = (Cell(t(lang, "report.data.what")), Cell(t(lang, "report.data.reason")))
     return {
@@ -505,7 +506,7 @@ def _method(payload: ReportPayload, lang: Lang) -> list[str]:
         t(lang, "report.method.effects"),
         t(lang, "report.method.guards"),
         t(lang, "report.method.known", day=when),
-        t(lang, "report.method.version", name=model.name, version=model.version),
+        t(lang, "report.method.version", name=t(lang, "report.method.model_name"), version=model.version),
     ]
 
 
