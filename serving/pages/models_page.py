@@ -95,14 +95,19 @@ def _releases(visit: Visit, known: Mapping[str, Any]) -> TableView | None:
             (
                 Cell(one["version"], tag="identified" if one["version"] == known["in_use"] else ""),
                 text(_named(visit, "promotion", str(one["action"]))),
-                text(str(one["data_until"])[:10]),
-                text(str(one["promoted_at"])[:16].replace("T", " ")),
+                text(_unbroken(str(one["data_until"])[:10])),
+                text(_unbroken(str(one["promoted_at"])[:10])),
                 text(" ".join(verdict_words(str(one["reason"]), visit.lang))),
             )
         )
         for one in items
     ]
     return TableView(visit.t("models.releases_caption"), heads, tuple(rows))
+
+
+def _unbroken(day: str) -> str:
+    """A date that stays on one line."""
+    return day.replace("-", "\u2011")
 
 
 def _named(visit: Visit, area: str, code: str) -> str:

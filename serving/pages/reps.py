@@ -184,7 +184,9 @@ def _weeks_chart(visit: Visit, seat: Seat, weeks: Sequence[WeekOfLeads]) -> Char
         )
         for at, week in enumerate(reversed(weeks))
     ]
-    svg = charts.bar_chart(bars, title, _summary(visit, seat, weeks), axis_label=visit.t("rep.weeks_axis"))
+    svg = charts.bar_chart(
+        bars, title, _summary(visit, seat, weeks), axis_label=visit.t("rep.weeks_axis"), width=NARROW
+    )
     return ChartView(title, Markup(svg))  # noqa: S704 texts are escaped by charts
 
 

@@ -109,14 +109,21 @@ def ticks(low: float, high: float, most: int = 6) -> list[float]:
 
 
 def bar_chart(
-    bars: Sequence[Bar], title: str, desc: str, *, axis_label: str, up_label: str = "", down_label: str = ""
+    bars: Sequence[Bar],
+    title: str,
+    desc: str,
+    *,
+    axis_label: str,
+    up_label: str = "",
+    down_label: str = "",
+    width: float = WIDTH,
 ) -> str:
-    """Horizontal bars from a common zero: to the right what adds, to the left what takes away."""
+    """Horizontal bars from a common zero: to the right what adds, to the left what takes away; `width` in pixels."""
     shown = [bar for bar in bars if isfinite(bar.value)]
     label = min(290.0, max([text_width(bar.label) for bar in shown], default=60) + 14)
     low, high = min([b.value for b in shown] + [0.0]), max([b.value for b in shown] + [0.0])
     room = max([text_width(bar.text, 12) for bar in shown], default=0) + 12
-    left, right = label + (room if low < 0 else 0), WIDTH - (room if high > 0 else 8)
+    left, right = label + (room if low < 0 else 0), width - (room if high > 0 else 8)
     # A span too small to divide by (a subnormal number) is no span.
     scale = (right - left) / (high - low) if high - low > 1e-300 else 0.0
     zero = left - low * scale
@@ -130,12 +137,12 @@ def bar_chart(
     for row, bar in enumerate(shown):
         parts.append(_bar(bar, top + row * _ROW, zero, scale, label))
     parts.append(_rule(zero, top, zero, bottom, QUIET))
-    parts.append(_text(zero, bottom + 20, axis_label, _anchor(zero), QUIET, 12))
-    return _svg(WIDTH, bottom + 30, title, desc, "".join(parts))
+    parts.append(_text(zero, bottom + 20, axis_label, _anchor(zero, width), QUIET, 12))
+    return _svg(width, bottom + 30, title, desc, "".join(parts))
 
 
-def _anchor(x: float) -> str:
-    return "start" if x < WIDTH * 0.3 else "end" if x > WIDTH * 0.7 else "middle"
+def _anchor(x: float, width: float) -> str:
+    return "start" if x < width * 0.3 else "end" if x > width * 0.7 else "middle"
 
 
 def _hatch() -> str:

@@ -1,0 +1,50 @@
+"""The gate's own wording in both languages, against the gate itself."""
+
+from __future__ import annotations
+
+import re
+
+import numpy as np
+import pytest
+
+from serving.pages.gate_words import verdict_words
+from training.gate import Check, GateRules, Verdict, _calibration_check, _latency_check, _rank_check
+
+
+def recorded(*checks):
+    """A reason as training records it."""
+    return "; ".join(Verdict(True, checks).reasons())
+
+
+def test_a_first_release_reads_in_chinese():
+    """Checks that the gate words today have a Chinese sentence each, without an English word."""
+    rules = GateRules()
+    reason = recorded(
+        _latency_check(13.0, rules),
+        _latency_check(np.nan, rules),
+        _rank_check(0.87, rules),
+        Check("nothing peeks", False, "3 training rows later than as_of"),
+    )
+    said = verdict_words(reason, "zh")
+    assert len(said) == 4
+    assert not [one for one in said if re.search("[A-Za-z]{3,}", one)], said
+    assert "未通过" in said[-1]
+    assert "13" in said[0]
+
+
+def test_calibration_is_worded_as_the_gate_words_it():
+    """The numbers of the check stand in the sentence."""
+
+    class Found:
+        ece, ece_calibrated_95, ece_champion = 0.0123, 0.03, np.nan
+
+    (said,) = verdict_words(recorded(_calibration_check(Found(), GateRules())), "zh")
+    assert "0.0123" in said
+    assert "0.0300" in said
+
+
+@pytest.mark.parametrize("lang", ["en", "zh"])
+def test_a_persons_reason_stays_as_it_was_written(lang):
+    """Semicolons and colons of a person's own are his."""
+    assert verdict_words("after review: fine; signed Li", lang) == ["after review: fine; signed Li"]
+    assert verdict_words("", lang) == []
