@@ -725,11 +725,16 @@ class Core:
         if wanted.version != self.model_version:
             probe_release(releases, wanted.version)
             unit = ModelUnit.from_release(read_release(releases, wanted.version))
-            with self._swap:
-                self._unit, self._release, self._refused = unit, wanted, None
-                self._loaded_at = self.session.now()
-                self._state = self._make_state(self._state.board.tables, self._state.last_event, self._state)
+            self._release = wanted
+            self.use(unit)
         return self.models()
+
+    def use(self, unit: ModelUnit) -> None:
+        """Decide with these models from now on; requests under way finish with the old ones."""
+        with self._swap:
+            self._unit, self._refused = unit, None
+            self._loaded_at = self.session.now()
+            self._state = self._make_state(self._state.board.tables, self._state.last_event, self._state)
 
     def rule_mode(self) -> Json:
         """`{"all", "teams"}`: where routing runs by rules only."""

@@ -18,6 +18,7 @@ from starlette.datastructures import Headers
 from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from serving.http.limits import KNOWN, UNKNOWN, Limiter
 from serving.http.metrics import Metrics
 from serving.http.problems import Problem, answer_problem
 from serving.http.security import (
@@ -91,6 +92,7 @@ class Guarded:
 
     def __init__(self, app: ASGIApp, doorkeeper: Doorkeeper, max_body_bytes: int = MAX_BODY_BYTES) -> None:
         self._app, self._doorkeeper, self._max_body_bytes = app, doorkeeper, max_body_bytes
+        self._limiter = Limiter()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -117,7 +119,11 @@ class Guarded:
                 raise Problem(403, "without an API key this service answers to loopback only")
             check_host(headers)
         check_origin(scope["method"], headers)
+        if principal is not None and not principal.open:
+            self._limiter.take(f"{principal.role}:{principal.subject}", KNOWN)
         if principal is None and scope["path"] not in OPEN_PATHS:
+            client = scope.get("client")
+            self._limiter.take(f"from:{client[0] if client else ''}", UNKNOWN)
             raise unauthenticated(html="text/html" in headers.get("accept", ""))
 
     async def _principal(self, path: str, headers: Headers) -> Principal | None:

@@ -48,6 +48,7 @@ TITLES: Final[Mapping[str, tuple[str, str]]] = {
     "invalid": ("The request breaks the contract", "请求不符合接口约定"),
     "invalid-rows": ("Some rows break the contract", "部分数据行不符合约定"),
     "internal": ("Something went wrong on our side", "服务内部出错"),
+    "too-many-calls": ("Too many calls", "请求过于频繁"),
     "unavailable": ("That is not available right now", "暂时不可用"),
 }
 _BY_STATUS: Final = {
@@ -60,6 +61,7 @@ _BY_STATUS: Final = {
     413: "body-too-large",
     415: "not-json",
     422: "invalid",
+    429: "too-many-calls",
     503: "unavailable",
 }
 

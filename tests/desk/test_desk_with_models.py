@@ -57,8 +57,7 @@ def core(world, unit, tmp_path):
         (tmp_path / home).mkdir(exist_ok=True)
         session = open_session(world[0], tmp_path / home, config, as_of)
         one = session.core()
-        one._unit = unit
-        one._state = one._make_state(one._state.board.tables, one._state.last_event, None)
+        one.use(unit)
         opened.append(one)
         return one
 
@@ -84,12 +83,14 @@ def decide(core, rows, lang="en"):
     return [json.loads(core.assign(row, decided_at=at, lang=lang)[1]) for at, row in rows]
 
 
-def test_a_decision_says_what_the_models_say_and_its_reasons_add_up(core):
+def test_a_decision_says_what_the_models_say_and_takes_the_highest_net_value(core):
     made = core("[routing]\nexploration = 0.0\n")
+    n_assigned = 0
     for at, row in new_leads(made, 6):
         said = decide(made, [(at, row)])[0]
         if said["status"] == "held":
             continue
+        n_assigned += 1
         board = made.state().board
         frame = parse_rows("leads", [row], board.tables).frame
         team = board.team_at(at)
@@ -100,12 +101,10 @@ def test_a_decision_says_what_the_models_say_and_its_reasons_add_up(core):
         rep = board.index[said["rep_id"]]
         assert said["win_probability"] == pytest.approx(expected[rep], abs=1e-12)
         assert said["policy"] == "priced"
-        parts = [
-            one["contribution"] for one in said["reasons"] if one["feature"] not in ("capacity_price", "hard_rules")
-        ]
-        other = max(said["alternatives"], key=lambda one: one["expected_value"] - one["capacity_price"])
-        gap = abs(said["win_probability"] - other["win_probability"])
-        assert abs(sum(parts)) <= gap + 0.2
+        free = [one for one in said["alternatives"] if one["why_not_code"] != "excluded"]
+        nets = [one["expected_value"] - one["capacity_price"] for one in free]
+        assert said["expected_value"] - said["capacity_price"] >= max(nets, default=0.0)
+    assert n_assigned
     assert said["data_until"] == moments.iso(board.as_of)
 
 
@@ -124,7 +123,8 @@ def test_a_week_of_overload_keeps_capacity_holds_for_better_leads_and_lets_them_
     assert {one["policy"] for one in said} <= {"priced", "explore", "owner"}
     assert all(0 < one["propensity"] <= 1 for one in said)
     made.end_days(rows[-1][0], moments.end_of_week(rows[0][0]) + 5 * DAY)
-    assert len(made.store.read().__enter__().held()) < sum(one["status"] == "held" for one in said)
+    with made.store.read() as view:
+        assert len(view.held()) < sum(one["status"] == "held" for one in said)
 
 
 def test_a_batch_is_planned_as_a_whole_and_keeps_capacity(core):
@@ -144,7 +144,6 @@ def test_a_batch_is_planned_as_a_whole_and_keeps_capacity(core):
 def test_nobody_gets_more_valuable_leads_than_the_bound(core):
     made = core("[routing]\nhigh_value_max = 1\nexploration = 0.0\n")
     board = made.state().board
-    object.__setattr__(board, "config", board.config)
     board.__dict__["high_value_from"] = 0.0  # every lead is valuable, so each rep may have one
     rows = new_leads(made, 16)
     decide(made, rows)
