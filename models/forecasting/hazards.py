@@ -29,13 +29,16 @@ _SOURCES_KEPT = 12
 _P_BINS = 16
 _STATE_BINS = 7
 _MOST_LOG_ODDS = 6.0
-_FEWEST_WINS = 20  # in a window of days after landmarks
+_FEWEST_WINS = 8  # in a window of days after landmarks
 _PACE = "stage_log_days"
 
 
 @dataclass(frozen=True)
 class HazardSettings:
-    """Prior precisions (1 / sd^2 of a log rate) of each block of the regression."""
+    """Prior precisions (1 / sd^2 of a log rate) of each block of the regression.
+
+    `pooled` multiplies them where a window of days after landmarks is drawn to all windows together.
+    """
 
     band: float = 0.5
     source: float = 4.0
@@ -45,6 +48,7 @@ class HazardSettings:
     odds_by_age: float = 20.0
     state: float = 20.0
     stage_pace: float = 10.0
+    pooled: float = 2.0
     n_newton: int = 30
 
 
@@ -125,8 +129,11 @@ def fit_hazards(
     edges: Sequence[float] = BAND_EDGES,
     settings: HazardSettings | None = None,
     with_states: bool = True,
+    pooled: HazardModel | None = None,
 ) -> HazardModel:
     """Hazards of a history of leads at risk; `with_states` False leaves stage and states out.
+
+    `pooled`: a fit on more of the same, whose levels are taken over and whose coefficients these are drawn to.
 
     Parameters
     ----------
@@ -142,15 +149,20 @@ def fit_hazards(
         s for s in STATES if with_states and s in spells.columns and bool(np.isfinite(spells[s].to_numpy(float)).any())
     )
     sources = sorted(known.index[:_SOURCES_KEPT])
-    shell = HazardModel(
+    shell = pooled or HazardModel(
         tuple(float(e) for e in edges), tuple(sources), tuple(stages), states, _centres(spells, states),
         np.empty(0), np.empty(0), int((spells["event"] == "won").sum()), int((spells["event"] == "lost").sum()),
     )  # fmt: skip
     cells = _cells(spells, shell)
     X = _design(shell, cells.band, cells.source, cells.stage, cells.odds, cells.states)
-    win = _poisson_ridge(X, cells.won, cells.days, *_priors(shell, settings, odds_slope=1.0), settings.n_newton)
-    loss = _poisson_ridge(X, cells.lost, cells.days, *_priors(shell, settings, odds_slope=0.0), settings.n_newton)
-    return HazardModel(**{**shell.__dict__, "win": win, "loss": loss})
+    to_win, precision = _priors(shell, settings, odds_slope=1.0)
+    to_loss, _ = _priors(shell, settings, odds_slope=0.0)
+    if pooled is not None:
+        to_win, to_loss, precision = pooled.win, pooled.loss, settings.pooled * precision
+    win = _poisson_ridge(X, cells.won, cells.days, to_win, precision, settings.n_newton)
+    loss = _poisson_ridge(X, cells.lost, cells.days, to_loss, precision, settings.n_newton)
+    counts = {"n_won": int((spells["event"] == "won").sum()), "n_lost": int((spells["event"] == "lost").sum())}
+    return HazardModel(**{**shell.__dict__, **counts, "win": win, "loss": loss})
 
 
 @dataclass(frozen=True)
@@ -462,4 +474,7 @@ def fit_hazard_set(
     parts = [landmarks.loc[window == k] for k in range(len(WINDOW_DAYS) - 1)]
     enough = [int((part["event"] == "won").sum()) >= _FEWEST_WINS for part in parts]
     n_usable = enough.index(False) if False in enough else len(parts)
-    return HazardSet(plain, tuple(fit_hazards(part, settings=settings) for part in parts[:n_usable]))
+    if not n_usable:
+        return HazardSet(plain)
+    together = fit_hazards(landmarks.loc[window < n_usable], settings=settings)
+    return HazardSet(plain, tuple(fit_hazards(part, settings=settings, pooled=together) for part in parts[:n_usable]))
