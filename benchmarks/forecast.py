@@ -1,6 +1,7 @@
 """Measures contribution forecasts and miss probabilities against baselines and an oracle that knows the world's state.
 
     python -m benchmarks.forecast [--worlds a,b] [--months N] [--company-worlds N] [--draws N]
+    python -m benchmarks.forecast --history rep_month.csv
 
 Worlds differ in rules: hidden lead quality and late logging, no stages or activities, fast growth and turnover, small
 desks, reps who do not differ. In each, the last months are forecast on their first day and on day 15, with everything
@@ -30,7 +31,13 @@ from features.tables import Tables
 from models.conversion.amount import AmountModel
 from models.conversion.model import ConversionModel
 from models.forecasting import metrics
-from models.forecasting.baselines import closed_so_far, present
+from models.forecasting.baselines import (
+    closed_so_far,
+    mean_rule,
+    present,
+    seasonal_naive_rule,
+    shrunk_mean_rule,
+)
 from models.forecasting.contribution import METHODS
 from models.forecasting.draws import QUANTILES, Draws
 from models.forecasting.inputs import ForecastInputs
@@ -231,6 +238,24 @@ def company(n_worlds: int, settings: BacktestSettings) -> None:
     print(mine.assign(held=held).groupby(["when", "method"])["held"].mean().unstack().round(3).to_string())
 
 
+def labels_without_meaning(file: str) -> None:
+    """Prints WAPE of rules of history on a table of rep, month and sales, and how far reps' forecasts lie apart.
+
+    One month ahead, the last 24 months in turn; `apart` is the sd of reps' forecasts over their mean.
+    """
+    wide = pd.read_csv(file).pivot_table(index="Sales Rep", columns="month", values="sales", aggfunc="sum")
+    past = wide.to_numpy(dtype=np.float64)
+    rules = {"mean of 3": mean_rule(3), "mean of 6": mean_rule(6), "mean of 12": mean_rule(12),
+             "seasonal naive": seasonal_naive_rule, "shrunk mean": shrunk_mean_rule}  # fmt: skip
+    rows = {}
+    for name, rule in rules.items():
+        ahead = np.column_stack([rule(past[:, :m], 1) for m in range(past.shape[1] - 24, past.shape[1])])
+        apart = float((ahead.std(axis=0) / ahead.mean(axis=0)).mean())
+        rows[name] = {"wape": metrics.wape(past[:, -24:].ravel(), ahead.ravel()), "apart": apart}
+    print(f"\n{file}: {past.shape[0]} reps, {past.shape[1]} months")
+    print(pd.DataFrame(rows).T.round(4).to_string())
+
+
 def main() -> None:
     """All tables."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -238,7 +263,11 @@ def main() -> None:
     parser.add_argument("--months", type=int, default=4)
     parser.add_argument("--company-worlds", type=int, default=16)
     parser.add_argument("--draws", type=int, default=300)
+    parser.add_argument("--history", help="only this: a CSV of Sales Rep, month, sales whose reps are mere labels")
     args = parser.parse_args()
+    if args.history:
+        labels_without_meaning(args.history)
+        return
     settings = BacktestSettings(n_draws=args.draws, methods=METHODS)
     tables = []
     for name in args.worlds.split(","):

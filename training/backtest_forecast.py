@@ -16,7 +16,7 @@ import pandas as pd
 from features import moments
 from features.errors import RequestError
 from models.forecasting import metrics
-from models.forecasting.blend import FALLBACK, Choice, choose
+from models.forecasting.blend import FALLBACK, SHRUNK, Choice, choose
 from models.forecasting.conformal import Calibration, fit_calibration
 from models.forecasting.contribution import METHODS, ContributionModel, draw_method
 from models.forecasting.draws import LEVELS, QUANTILES, Draws, Level
@@ -173,7 +173,7 @@ def _learn(table: pd.DataFrame, settings: BacktestSettings) -> tuple[Choice, dic
         return Choice(((FALLBACK, 1.0),), "too_few_origins", 0, nan, nan, 0.0, nan), {}, settings.funnel.shock_sd
     reps = table.loc[table["level"] == "rep"]
     calibrations = {}
-    for name in ("funnel", "panel", FALLBACK):
+    for name in ("funnel", "panel", SHRUNK, FALLBACK):
         mine = reps.loc[reps["method"] == name]
         if len(mine):
             calibrations[name] = fit_calibration(

@@ -42,7 +42,7 @@ from training.rolling import Fold, roll, snapshot_of
 from training.tuning import TrialResult, fold_origins, tune_panel
 from training.unit import ModelUnit
 
-RELEASE_METHODS = ("funnel", "panel", "mean_3", "mean_6", "mean_12", "seasonal_naive", "stage_weights")
+RELEASE_METHODS = ("funnel", "panel", "shrunk_mean", "mean_3", "mean_6", "mean_12", "seasonal_naive", "stage_weights")
 
 
 @dataclass(frozen=True)

@@ -93,6 +93,33 @@ def mean_rule(n_months: int) -> Rule:
     return rule
 
 
+def shrunk_mean_rule(past: Floats, steps: int) -> Floats:
+    """The desk's level of six months plus each rep's own distance from it over twelve, shrunk as far as it is noise.
+
+    Where reps differ by no more than their months' luck (labels without meaning), all get the desk's level. Reps
+    without a month get NaN. Reference: Efron, Morris (1975), JASA 70.
+    """
+    del steps
+    year, half = past[:, -12:], past[:, -6:]
+    n = np.isfinite(year).sum(axis=1)
+    known = n > 0
+    if not known.any() or not np.isfinite(half).any():
+        return np.full(len(past), np.nan)
+    # Each month's level is taken off first, so that who was there in good months is not taken for better.
+    gap = year - _column_means(year)[None]
+    own = np.where(known, np.nansum(np.nan_to_num(gap), axis=1) / np.maximum(n, 1), 0.0)
+    rest = np.nansum((gap - own[:, None]) ** 2) / max(float((n - 1)[known].sum()), 1.0)
+    noise = rest / np.maximum(n, 1)
+    between = max(float(np.mean(own[known] ** 2 - noise[known])), 0.0)
+    kept = between / np.maximum(between + noise, 1e-12)
+    return np.where(known, np.maximum(np.nanmean(half) + kept * own, 0.0), np.nan)
+
+
+def _column_means(values: Floats) -> Floats:
+    seen = np.isfinite(values)
+    return np.asarray(np.nansum(values, axis=0) / np.maximum(seen.sum(axis=0), 1), dtype=np.float64)
+
+
 def seasonal_naive_rule(past: Floats, steps: int) -> Floats:
     """The same month a year ago; the last month where that is not known."""
     back = 13 - steps
@@ -128,6 +155,11 @@ def smoothed(series: Floats, n_ahead: int) -> tuple[Floats, Floats]:
 def recent_mean(inputs: ForecastInputs, months: Integers, n_months: int = 6) -> Fan:
     """Fan of the mean of the last n_months; newcomers get the mean of the desk's newcomers."""
     return rule_fan(inputs, months, mean_rule(n_months), f"mean_{n_months}")
+
+
+def shrunk_mean(inputs: ForecastInputs, months: Integers) -> Fan:
+    """Fan of the recent mean with each rep drawn to the desk as far as his difference is noise."""
+    return rule_fan(inputs, months, shrunk_mean_rule, "shrunk_mean")
 
 
 def seasonal_naive(inputs: ForecastInputs, months: Integers) -> Fan:

@@ -1,4 +1,4 @@
-"""Which forecast to use: the funnel, the panel model, the mean of recent months, or a mixture, as past origins say.
+"""Which forecast to use: funnel, panel model, shrunk mean, mean of recent months or a mixture, as past origins say.
 
 A mixture averages quantiles. The mean of recent months is used unless a rival's pinball loss is lower by more than one
 standard error over past origins; among rivals within one standard error of the best the simplest is taken.
@@ -23,6 +23,7 @@ Floats = npt.NDArray[np.float64]
 Reason = Literal["beats_the_mean", "mean_not_beaten", "too_few_origins"]
 
 FALLBACK = "mean_6"
+SHRUNK = "shrunk_mean"
 _FEWEST_ORIGINS = 3
 
 
@@ -62,7 +63,9 @@ class Choice:
         return cls(weights, cast("Reason", parts["reason"]), int(cast("int", parts["n_origins"])), **numbers)
 
 
-def choose(table: pd.DataFrame, candidates: Sequence[str] = ("funnel", "panel"), fallback: str = FALLBACK) -> Choice:
+def choose(
+    table: pd.DataFrame, candidates: Sequence[str] = ("funnel", "panel", SHRUNK), fallback: str = FALLBACK
+) -> Choice:
     """The method to use after a backtest.
 
     Parameters

@@ -12,7 +12,7 @@ import pandas as pd
 
 from features.errors import RequestError
 from models.forecasting import baselines
-from models.forecasting.blend import FALLBACK, Choice, mix
+from models.forecasting.blend import FALLBACK, SHRUNK, Choice, mix
 from models.forecasting.conformal import Calibration
 from models.forecasting.draws import Draws
 from models.forecasting.funnel import FunnelForecaster
@@ -113,8 +113,8 @@ def draw_method(
 ) -> Draws:
     """Uncalibrated samples of one method by name, of canonical inputs.
 
-    `funnel`, `panel`, `mean_<n>`, `seasonal_naive`, `exponential_smoothing`, `stage_weights`; RequestError otherwise,
-    and where the panel is asked for without its model or rows.
+    `funnel`, `panel`, `mean_<n>`, `shrunk_mean`, `seasonal_naive`, `exponential_smoothing`, `stage_weights`;
+    RequestError otherwise, and where the panel is asked for without its model or rows.
     """
     if name == "funnel":
         return funnel.draw(rng, inputs, months, n_draws)
@@ -125,6 +125,7 @@ def draw_method(
     if name.startswith("mean_") and name[5:].isdigit() and int(name[5:]) > 0:
         return baselines.fan_draws(baselines.recent_mean(inputs, months, int(name[5:])), inputs, rng, n_draws)
     rules = {
+        "shrunk_mean": baselines.shrunk_mean,
         "seasonal_naive": baselines.seasonal_naive,
         "exponential_smoothing": baselines.exponential_smoothing,
         "stage_weights": baselines.stage_weights,
@@ -134,4 +135,7 @@ def draw_method(
     return baselines.fan_draws(rules[name](inputs, months), inputs, rng, n_draws)
 
 
-METHODS = ("funnel", "panel", "mean_3", FALLBACK, "mean_12", "seasonal_naive", "exponential_smoothing", "stage_weights")
+METHODS = (
+    "funnel", "panel", SHRUNK, "mean_3", FALLBACK, "mean_12", "seasonal_naive", "exponential_smoothing",
+    "stage_weights",
+)  # fmt: skip

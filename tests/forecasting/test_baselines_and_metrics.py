@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from features import moments
 from features.errors import RequestError
 from models.forecasting import baselines, metrics
+from models.forecasting.baselines import shrunk_mean_rule
 from models.forecasting.blend import Choice, choose, mix
 from models.forecasting.conformal import Calibration, fit_calibration, no_calibration
 from models.forecasting.draws import QUANTILES, Draws, to_table
@@ -46,6 +47,20 @@ def test_the_mean_of_recent_months_is_just_that_and_shorter_for_newer_reps():
     np.testing.assert_allclose(fan.mean[1], 6.0)
     assert (np.diff(fan.values, axis=2) >= 0).all()
     assert fan.values.min() >= 0
+
+
+def test_the_shrunk_mean_gives_labels_the_desk_s_level_and_true_differences_their_own():
+    """Reps that differ by luck only share the level; reps far apart keep their own; a newcomer is not known."""
+    rng = np.random.default_rng(5)
+    noise = rng.normal(100, 30, (200, 12))
+    alike = shrunk_mean_rule(noise, 1)
+    assert alike.std() < 0.35 * noise.mean(axis=1).std()
+    assert alike.mean() == pytest.approx(noise[:, -6:].mean(), rel=0.01)
+    apart = np.arange(1.0, 201.0)[:, None] * 10 + rng.normal(0, 1, (200, 12))
+    np.testing.assert_allclose(shrunk_mean_rule(apart, 1), apart.mean(axis=1), rtol=0.02, atol=2.0)
+    noise[0] = np.nan
+    assert np.isnan(shrunk_mean_rule(noise, 1)[0])
+    assert np.isfinite(shrunk_mean_rule(noise, 1)[1:]).all()
 
 
 def test_a_newcomer_without_a_month_gets_the_newcomers_mean():
