@@ -1,8 +1,8 @@
 """What a rep's predicted contribution is made of: SHAP values of the panel model, in the field's terms and in money.
 
 Association, not effect: an attribution says how the model came to its number, never what would happen if someone
-changed something (`effects` says that). Contributions are LightGBM's own path-dependent TreeSHAP, grouped into
-drivers, and add up to prediction minus baseline on every call.
+changed something (`effects` says that). Contributions are TreeSHAP values, path-dependent or against a named group,
+grouped into drivers, and add up to prediction minus baseline on every call.
 Sign: positive (`up`) = pushes the prediction above the baseline. Unit: that of the model's outcome (money a month).
 Team and company numbers are sums over their reps, so that everything adds up.
 
@@ -24,6 +24,7 @@ import pandas as pd
 
 from features.errors import FairleadError
 from models.drivers.clustered import Floats, codes_of
+from models.drivers.treeshap import interventional, path_dependent
 
 if TYPE_CHECKING:
     import lightgbm
@@ -111,8 +112,12 @@ class RankedDriver:
     unstable: bool
 
 
-def contributions(booster: lightgbm.Booster, features: pd.DataFrame, mapping: DriverMap) -> Contributions:
+def contributions(
+    booster: lightgbm.Booster, features: pd.DataFrame, mapping: DriverMap, background: pd.DataFrame | None = None
+) -> Contributions:
     """Drivers' contributions to each row's prediction, on the scale of the outcome.
+
+    Against the model's own mean (path-dependent), or with a `background` against all of its rows (interventional).
 
     `features` (n rows) holds the booster's features by name; order and further columns do not matter.
     Raises AttributionError where a feature is missing, the model's loss bends its output (Tweedie, Poisson, binary:
@@ -126,7 +131,10 @@ def contributions(booster: lightgbm.Booster, features: pd.DataFrame, mapping: Dr
     prediction = np.asarray(booster.predict(X), dtype=np.float64)
     if not np.array_equal(prediction, np.asarray(booster.predict(X, raw_score=True), dtype=np.float64)):
         raise AttributionError("the model's output is not on the money scale: attribution needs an identity loss")
-    parts = np.asarray(booster.predict(X, pred_contrib=True), dtype=np.float64).reshape(len(X), len(names) + 1)
+    if background is None:
+        parts = path_dependent(booster, X)
+    else:
+        parts = interventional(booster, X, background[names].to_numpy(dtype=np.float64))
     drivers = tuple(sorted({mapping.driver(name) for name in names}))
     place = {driver: k for k, driver in enumerate(drivers)}
     values = np.zeros((len(X), len(drivers)))

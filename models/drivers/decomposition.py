@@ -15,8 +15,10 @@ import numpy as np
 import numpy.typing as npt
 
 from models.drivers.attribution import AttributionError, Contributions, DriverMap
+from models.drivers.clustered import Floats, cluster_sums, codes_of
 
 UNEXPLAINED = "unexplained"
+_Z90 = 1.645
 JOINERS = "joiners"
 LEAVERS = "leavers"
 # What a rep or his manager can move within a quarter; the rest is given to him.
@@ -25,12 +27,17 @@ CONTROLLABLE_GROUPS = ("activity", "skill")
 
 @dataclass(frozen=True)
 class Part:
-    """One driver's (or `unexplained`, `joiners`, `leavers`) part of a difference, in money."""
+    """One driver's (or `unexplained`, `joiners`, `leavers`) part of a difference, in money.
+
+    `low`, `high`: 90 % range from months (of the rep) and reps (his peers, the desk); None where it cannot be had.
+    """
 
     driver: str
     group: str
     amount: float
     controllable: bool
+    low: float | None = None
+    high: float | None = None
 
 
 @dataclass(frozen=True)
@@ -73,9 +80,39 @@ def rep_against_peers(
     if not own.any() or not others.any():
         raise AttributionError(f"rep {rep_id}: no rows of his own or of a peer to compare with")
     y = np.asarray(actual, dtype=np.float64)
-    gaps = made.values[own].mean(axis=0) - made.values[others].mean(axis=0)
-    named = {driver: float(gap) for driver, gap in zip(made.drivers, gaps, strict=True)}
-    return _closed(rep_id, float(y[others].mean()), float(y[own].mean()), named, {}, mapping)
+    columns = np.column_stack([made.values, y - made.values.sum(axis=1)])
+    gaps = columns[own].mean(axis=0) - columns[others].mean(axis=0)
+    half = _Z90 * np.sqrt(_mean_variance(columns[own]) + _mean_variance(_by_rep(columns[others], names[others])))
+    named = {driver: float(gap) for driver, gap in zip(made.drivers, gaps[:-1], strict=True)}
+    ranges = dict(zip((*made.drivers, UNEXPLAINED), half.tolist(), strict=True))
+    return _closed(rep_id, float(y[others].mean()), float(y[own].mean()), named, {}, mapping, ranges)
+
+
+def _by_rep(columns: Floats, names: npt.NDArray[np.str_]) -> Floats:
+    """Mean of each rep's rows, (reps, k)."""
+    codes, n = codes_of(names)
+    return cluster_sums(columns, codes, n) / np.bincount(codes, minlength=n)[:, None]
+
+
+def _mean_variance(columns: Floats) -> Floats:
+    """Variance of the mean of rows (n, k), NaN for a single row: it tells nothing of its own chance."""
+    n = len(columns)
+    return columns.var(axis=0, ddof=1) / n if n > 1 else np.full(columns.shape[1], np.nan)
+
+
+def against_peers(interventional: Contributions, own: npt.NDArray[np.bool_]) -> Contributions:
+    """Contributions against the others only, from those against a whole group that the rows `own` (n,) belong to.
+
+    One background serves a whole group: a row's parts against its own rep's rows cancel on average (swapping the two
+    players of a game swaps the sign of every value), so leaving them out only rescales.
+    """
+    n, mine = len(own), int(own.sum())
+    if mine == n:
+        raise AttributionError("a rep cannot be compared with himself alone")
+    scale = n / (n - mine)
+    return Contributions(
+        interventional.drivers, interventional.values * scale, interventional.prediction, interventional.baseline
+    )
 
 
 def month_against_month(
@@ -99,13 +136,16 @@ def month_against_month(
     y0, y1 = np.asarray(actual_before, dtype=np.float64), np.asarray(actual_after, dtype=np.float64)
     stay = sorted(set(first) & set(second))
     rows0, rows1 = [first[rep] for rep in stay], [second[rep] for rep in stay]
-    gaps = after.values[rows1].sum(axis=0) - before.values[rows0].sum(axis=0)
+    each = after.values[rows1] - before.values[rows0]
+    gaps = each.sum(axis=0)
+    half = _Z90 * len(stay) * np.sqrt(_mean_variance(each)) if stay else np.full(each.shape[1], np.nan)
     named = {driver: float(gap) for driver, gap in zip(before.drivers, gaps, strict=True)}
     moves = {
         JOINERS: fsum(y1[second[rep]] for rep in sorted(set(second) - set(first))),
         LEAVERS: -fsum(y0[first[rep]] for rep in sorted(set(first) - set(second))),
     }
-    return _closed(name, fsum(y0), fsum(y1), named, moves, mapping)
+    ranges = dict(zip(before.drivers, half.tolist(), strict=True))
+    return _closed(name, fsum(y0), fsum(y1), named, moves, mapping, ranges)
 
 
 def _rows(ids: Sequence[str]) -> dict[str, int]:
@@ -116,19 +156,31 @@ def _rows(ids: Sequence[str]) -> dict[str, int]:
 
 
 def _closed(
-    name: str, before: float, after: float, named: Mapping[str, float], moves: Mapping[str, float], mapping: DriverMap
+    name: str,
+    before: float,
+    after: float,
+    named: Mapping[str, float],
+    moves: Mapping[str, float],
+    mapping: DriverMap,
+    ranges: Mapping[str, float],
 ) -> Decomposition:
-    """Decomposition whose unexplained part closes the sum exactly."""
+    """Decomposition whose unexplained part closes the sum exactly; `ranges`: half widths of the parts' intervals."""
     parts = [
-        Part(driver, mapping.group(driver), amount, mapping.group(driver) in CONTROLLABLE_GROUPS)
+        _part(driver, mapping.group(driver), amount, mapping.group(driver) in CONTROLLABLE_GROUPS, ranges)
         for driver, amount in named.items()
     ]
     parts += [Part(move, "staff", amount, False) for move, amount in moves.items()]
     parts.sort(key=lambda part: (-abs(part.amount), part.driver))
     rest = fsum([after, -before, *(-part.amount for part in parts)])
-    whole = (*parts, Part(UNEXPLAINED, UNEXPLAINED, rest, False))
+    whole = (*parts, _part(UNEXPLAINED, UNEXPLAINED, rest, False, ranges))
     # The parts' own sum is the total, so that a reader who adds them up meets no last digit that differs.
     return Decomposition(name, before, after, fsum(part.amount for part in whole), whole)
+
+
+def _part(driver: str, group: str, amount: float, controllable: bool, ranges: Mapping[str, float]) -> Part:
+    half = ranges.get(driver, float("nan"))
+    known = np.isfinite(half)
+    return Part(driver, group, amount, controllable, amount - half if known else None, amount + half if known else None)
 
 
 def effective_heads(days_present: npt.ArrayLike, working_days: npt.ArrayLike) -> float:

@@ -19,31 +19,25 @@ from features.panel import build_panel, is_sales
 from features.tables import Tables
 from features.world import World
 from models.drivers.attribution import (
-    AttributionError,
     Contributions,
     attribute_company,
     attribute_rows,
-    contributions,
     rank_drivers,
 )
-from models.drivers.decomposition import Decomposition, effective_heads, month_against_month, rep_against_peers
-from models.drivers.effects import CONTACT, FOLLOW_UPS, EffectRow
-from models.drivers.suggestions import suggest
+from models.drivers.decomposition import Decomposition, effective_heads, month_against_month
+from models.drivers.effects import EffectRow
 from models.drivers.terms import driver_map
 from models.forecasting.panel_model import PanelModel
 from serving.board import Board
-from serving.reports.payload import DataNote, Effectiveness, ModelQuality, ReportPayload, RepPage
+from serving.reports.payload import DataNote, Effectiveness, ModelQuality, ReportPayload
+from serving.reports.people import TENURE_BANDS, explain_panel, matrix_of, rep_pages
 from training.snapshot import ZonedWorkdays
 from training.unit import ModelUnit
 
 Floats = npt.NDArray[np.float64]
 
 RANK_MONTHS = 6
-HISTORY_MONTHS = 12
-FEWEST_PEERS = 3
-REACH_QUANTILE = 0.75
 REVIEW_DAYS = 60
-_TENURE_BANDS = ("<1", "1-2", ">2")
 
 
 def build_payload(board: Board, unit: ModelUnit, config: Config, month: int | None = None) -> ReportPayload:
@@ -80,7 +74,8 @@ def build_payload(board: Board, unit: ModelUnit, config: Config, month: int | No
         reps=attribute_rows(month_made, list(here["rep_id"]), mapping, "money"),
         ranking=rank_drivers(made, list(rows["rep_id"]), mapping, np.random.default_rng(7)),
         effects=effects,
-        rep_pages=_rep_pages(world, unit, chosen, rows, made, y, effects),
+        rep_pages=rep_pages(world, unit, chosen, rows, made, effects),
+        matrix=matrix_of(rows, made, chosen, mapping),
         model=_quality(panel, unit.version),
         data=_data_note(board, unit, tables),
         month_change=_month_change(made, rows, y, chosen, mapping),
@@ -107,20 +102,6 @@ def _panel_rows(world: World, unit: ModelUnit, months: range) -> pd.DataFrame:
     exposure = ZonedWorkdays(unit.workdays, zone)
     rows = build_panel(world, [s for s in starts if s <= world.as_of], (0,), exposure.in_month)
     return rows.loc[rows["maturity"].to_numpy(dtype=bool)].reset_index(drop=True)
-
-
-def explain_panel(panel: PanelModel, rows: pd.DataFrame) -> Contributions:
-    """Drivers' contributions to each row's predicted contribution, in money, by the horizon-0 booster."""
-    booster = panel.booster(0)
-    names = dict(zip(booster.feature_name(), panel.features, strict=True))
-    frame = pd.DataFrame({plain: rows[feature].to_numpy() for plain, feature in names.items()})
-    plain_map = driver_map(panel.features)
-    by_plain = {plain: plain_map.driver(feature) for plain, feature in names.items()}
-    mapping = type(plain_map)(by_plain, plain_map.group_of)
-    made = contributions(booster, frame, mapping)
-    return Contributions(
-        made.drivers, made.values * panel.scale, made.prediction * panel.scale, made.baseline * panel.scale
-    )
 
 
 def _subset(made: Contributions, rows: npt.NDArray[np.bool_]) -> Contributions:
@@ -173,7 +154,7 @@ def _effectiveness(world: World, unit: ModelUnit, month: int) -> tuple[Effective
     tables_by_month = {m: _heads(world, unit, m, amounts) for m in wanted}
     groups = [("company", "company")]
     groups += [("team", team) for team in sorted(set(tables_by_month[month]["team"]) - {""})]
-    groups += [("tenure", band) for band in _TENURE_BANDS]
+    groups += [("tenure", band) for band in TENURE_BANDS]
     found = []
     for kind, name in groups:
         now = _group(tables_by_month[month], kind, name)
@@ -200,7 +181,7 @@ def _heads(world: World, unit: ModelUnit, month: int, amounts: pd.DataFrame) -> 
     frame = pd.DataFrame(
         {
             "team": reps["team_id"].to_numpy(dtype=object),
-            "band": np.array(_TENURE_BANDS, dtype=object)[np.searchsorted([1.0, 2.0], tenure, side="right")],
+            "band": np.array(TENURE_BANDS, dtype=object)[np.searchsorted([1.0, 2.0], tenure, side="right")],
             "present": np.maximum(present, 0.0),
             "whole": days.in_month(month),
             "amount": money.reindex(reps["rep_id"]).fillna(0.0).to_numpy(),
@@ -226,100 +207,3 @@ def _group(frame: pd.DataFrame, kind: str, name: str) -> tuple[float, float, flo
     heads = effective_heads(mine["present"].to_numpy(), mine["whole"].to_numpy())
     total = float(mine["amount"].sum())
     return heads, total, total / heads if heads > 0 else None
-
-
-# -- pages of reps ----------------------------------------------------------------------------------------------
-
-
-def _rep_pages(
-    world: World,
-    unit: ModelUnit,
-    month: int,
-    rows: pd.DataFrame,
-    made: Contributions,
-    y: Floats,
-    effects: tuple[EffectRow, ...],
-) -> tuple[RepPage, ...]:
-    panel = unit.contribution.panel
-    assert panel is not None
-    mapping = driver_map(panel.features)
-    here = rows.loc[(rows["month"] == month).to_numpy()].reset_index(drop=True)
-    reps = world.tables.reps.drop_duplicates("rep_id").set_index("rep_id")
-    tenure = dict(zip(here["rep_id"], here["rep_tenure_years"].to_numpy(dtype=np.float64), strict=True))
-    money = dict(zip(here["rep_id"], here["y"].to_numpy(dtype=np.float64), strict=True))
-    history = _history(world, list(here["rep_id"]), month)
-    levels = _levels(here)
-    worth = _worth_of_win_probability(world)
-    ids = list(rows["rep_id"])
-    pages = []
-    for i, rep in enumerate(here["rep_id"]):
-        peers = peers_of(rep, tenure)
-        gap = None
-        if len(peers) >= FEWEST_PEERS:
-            try:
-                gap = rep_against_peers(rep, made, ids, y, mapping, peers)
-            except AttributionError:
-                gap = None
-        own = {name: float(values[i]) for name, values in levels.items() if np.isfinite(values[i])}
-        reach = {name: _reach(values) for name, values in levels.items()}
-        row = reps.loc[rep]
-        pages.append(
-            RepPage(
-                rep_id=str(rep),
-                name=str(row["name"]) or str(rep),
-                team_id=str(row["team_id"]),
-                tenure_years=float(tenure[rep]),
-                contribution=float(money[rep]),
-                gap=gap,
-                n_peers=len(peers),
-                suggestions=suggest(own, reach, effects, worth),
-                history=history[rep],
-            )
-        )
-    return tuple(pages)
-
-
-def peers_of(rep: str, tenure: Mapping[str, float]) -> list[str]:
-    """Reps of like tenure: within a factor of one and a half, or half a year."""
-    own = tenure[rep]
-    width = max(0.5, own / 2)
-    return sorted(other for other, years in tenure.items() if other != rep and abs(years - own) <= width)
-
-
-def _history(world: World, reps: list[str], month: int) -> dict[str, tuple[float, ...]]:
-    done = contributions_of(world.tables, world.as_of)
-    months = list(range(month - HISTORY_MONTHS + 1, month + 1))
-    grid = done.pivot_table(index="rep_id", columns="month", values="amount", aggfunc="sum")
-    grid = grid.reindex(index=reps, columns=months).fillna(0.0)
-    return {rep: tuple(map(float, grid.loc[rep].to_numpy())) for rep in reps}
-
-
-def _levels(here: pd.DataFrame) -> dict[str, Floats]:
-    """Present level of each lever by rep, in the effects' own units."""
-    found = {
-        FOLLOW_UPS: here["rep_follow_ups_per_open_lead_28d"].to_numpy(dtype=np.float64) / 4.0,
-        CONTACT: here["rep_contact_within_24h_rate_90d"].to_numpy(dtype=np.float64),
-    }
-    prefix = "rep_trainings_completed_skill_"
-    for name in here.columns:
-        if str(name).startswith(prefix):
-            done = np.minimum(here[name].to_numpy(dtype=np.float64), 1.0)
-            found[f"training:{str(name).removeprefix(prefix)}"] = done
-    return found
-
-
-def _reach(values: Floats) -> float:
-    """What is attainable: the upper quartile of the reps; a course can always be taken."""
-    known = values[np.isfinite(values)]
-    if not len(known):
-        return float("nan")
-    return 1.0 if set(np.unique(known)) <= {0.0, 1.0} else float(np.quantile(known, REACH_QUANTILE))
-
-
-def _worth_of_win_probability(world: World) -> float:
-    """Money a month that one whole win probability on each of a rep's new leads would bring."""
-    deals = world.tables.deals
-    won = deals.loc[(deals["status"] == "won").to_numpy(), "amount"].to_numpy(dtype=np.float64) / 100
-    reps = world.rep_features(np.array(sorted(world.tables.reps["rep_id"]), dtype=object), world.as_of)
-    monthly = float(np.nanmean(reps["rep_new_leads_90d"].to_numpy(dtype=np.float64))) / 3 if len(reps) else 0.0
-    return monthly * float(won.mean()) if len(won) else 0.0

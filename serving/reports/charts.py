@@ -82,6 +82,21 @@ def _rule(x1: float, y1: float, x2: float, y2: float, colour: str = LINE, width:
     )
 
 
+def svg(height: float, title: str, desc: str, body: str) -> str:
+    """A chart of the usual width around `body`, which is made of `label`, `rule` and shapes."""
+    return _svg(WIDTH, height, title, desc, body)
+
+
+def label(x: float, y: float, text: str, anchor: str = "start", fill: str = INK, size: float = 13) -> str:
+    """Escaped text at a place."""
+    return _text(x, y, text, anchor, fill, size)
+
+
+def rule(x1: float, y1: float, x2: float, y2: float, colour: str = LINE) -> str:
+    """A line."""
+    return _rule(x1, y1, x2, y2, colour)
+
+
 def text_width(text: str, size: float = 13) -> float:
     """Rough width of a text in pixels; Chinese characters are a full em wide."""
     wide = sum(unicodedata.east_asian_width(c) in "WF" for c in text)

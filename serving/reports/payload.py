@@ -14,6 +14,7 @@ from features.moments import iso, month_text
 from models.drivers.attribution import Attribution, RankedDriver
 from models.drivers.decomposition import Decomposition
 from models.drivers.effects import EffectRow
+from models.drivers.matrix import MatrixPlace
 from models.drivers.suggestions import Suggestion
 
 
@@ -34,6 +35,14 @@ class Effectiveness:
 
 
 @dataclass(frozen=True)
+class StagedTarget:
+    """One step of a rep's personal targets: a month (index) and money in it."""
+
+    month: int
+    amount: float
+
+
+@dataclass(frozen=True)
 class RepPage:
     """One rep: `gap` against peers of like tenure, up to three suggestions, and his last months' contribution."""
 
@@ -46,6 +55,7 @@ class RepPage:
     n_peers: int
     suggestions: tuple[Suggestion, ...]
     history: tuple[float, ...] = ()
+    targets: tuple[StagedTarget, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -90,6 +100,7 @@ class ReportPayload:
     month_change: Decomposition | None = None
     review_on: date | None = None
     notes: tuple[str, ...] = field(default=())
+    matrix: tuple[MatrixPlace, ...] = ()
 
     def overall(self) -> Effectiveness | None:
         """The company's effectiveness, if it was given."""
@@ -112,6 +123,7 @@ def drivers_json(payload: ReportPayload) -> dict[str, Any]:
         "effectiveness": [asdict(one) for one in payload.effectiveness],
         "ranking": [asdict(one) for one in payload.ranking],
         "month_change": _decomposition(payload.month_change),
+        "matrix": [asdict(one) for one in payload.matrix],
         "rep_details": [_rep_details(page) for page in payload.rep_pages],
         "model": asdict(payload.model),
         "data": {
@@ -142,6 +154,7 @@ def _rep_details(page: RepPage) -> dict[str, Any]:
         "gap": _decomposition(page.gap),
         "n_peers": page.n_peers,
         "suggestions": [asdict(one) for one in page.suggestions],
+        "targets": [{"month": month_text(one.month), "amount": one.amount} for one in page.targets],
     }
 
 

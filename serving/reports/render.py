@@ -17,6 +17,7 @@ from models.drivers.suggestions import Suggestion
 from serving import texts
 from serving.fault_words import left_out_words
 from serving.reports import charts, effect_view
+from serving.reports.matrix_view import matrix_view
 from serving.reports.payload import Effectiveness, ReportPayload, RepPage
 from serving.reports.tables import Cell, ChartView, Row, TableView, numeric, table, text
 from serving.texts import Lang, money, percent, t
@@ -88,8 +89,10 @@ def _context(payload: ReportPayload, lang: Lang) -> dict[str, Any]:
     change = _change(payload, lang)
     parts = effect_view.effect_parts(payload.effects, payload.currency, lang)
     effectiveness = _effectiveness(payload, lang)
-    shown = {"effectiveness": effectiveness, "change": change, "reps": payload.rep_pages}
-    order = ("effectiveness", "change", "drivers", "effects", "reps", "model", "data", "method", "review")
+    names = {page.rep_id: page.name or page.rep_id for page in payload.rep_pages}
+    matrix = matrix_view(payload.matrix, names, payload.currency, lang)
+    shown = {"effectiveness": effectiveness, "change": change, "reps": payload.rep_pages, "matrix": matrix}
+    order = ("effectiveness", "change", "drivers", "effects", "matrix", "reps", "model", "data", "method", "review")
     return {
         "month": texts.month(lang, payload.month),
         "day": texts.day(lang, day_of(payload.as_of, payload.zone)),
@@ -100,6 +103,7 @@ def _context(payload: ReportPayload, lang: Lang) -> dict[str, Any]:
         "change": change,
         "drivers": _drivers(payload, lang),
         "effects": parts,
+        "matrix": matrix,
         "reps": {"table": _rep_table(payload, lang), "pages": _rep_pages(payload, lang)},
         "model_sentence": _model_sentence(payload, lang),
         "data": _data(payload, lang),
@@ -210,17 +214,26 @@ def _parts_table(found: Decomposition, currency: str, lang: Lang, caption: str, 
                 text(texts.driver(lang, part.driver)),
                 text(texts.group(lang, part.group)),
                 numeric(cash(part.amount)),
+                numeric(f"{cash(part.low)} … {cash(part.high)}" if part.low is not None else "–"),
                 text(t(lang, "report.reps.yes" if part.controllable else "report.reps.no")),
             )
         )
         for part in found.parts
     ]
-    rows.append(Row((text(t(lang, "report.change.total")), text(""), numeric(cash(found.total)), text("")), True))
-    return TableView(caption, tuple(Cell(head, at == 2) for at, head in enumerate(heads)), tuple(rows))
+    rows.append(
+        Row((text(t(lang, "report.change.total")), text(""), numeric(cash(found.total)), text(""), text("")), True)
+    )
+    return TableView(caption, tuple(Cell(head, at in (2, 3)) for at, head in enumerate(heads)), tuple(rows))
 
 
 def _part_heads(lang: Lang) -> tuple[str, ...]:
-    keys = ("report.reps.part", "report.drivers.group", "report.drivers.contribution", "report.reps.movable")
+    keys = (
+        "report.reps.part",
+        "report.drivers.group",
+        "report.drivers.contribution",
+        "report.reps.range",
+        "report.reps.movable",
+    )
     return tuple(t(lang, key) for key in keys)
 
 
@@ -401,6 +414,7 @@ def _rep_page(
         "history": _history(page, name, payload.currency, lang),
         "top": _top(attributed, payload.currency, lang),
         "suggestions": [_suggestion(one, payload, lang) for one in page.suggestions],
+        "targets": _targets(page, payload.currency, lang),
     }
     return made | (_gap(page, page.gap, name, payload, lang) if page.gap else {})
 
@@ -434,6 +448,15 @@ def _history(page: RepPage, name: str, currency: str, lang: Lang) -> Markup | No
     title = t(lang, "report.reps.history", name=name, n=len(page.history))
     desc = f"{money(lang, currency, min(page.history))} – {money(lang, currency, max(page.history))}"
     return Markup(charts.sparkline(page.history, title, desc))  # noqa: S704 texts are escaped by charts
+
+
+def _targets(page: RepPage, currency: str, lang: Lang) -> str:
+    """The staged targets in one line, "" where the rep has too few months."""
+    steps = [
+        t(lang, "report.reps.step", month=texts.month(lang, one.month), amount=money(lang, currency, one.amount))
+        for one in page.targets
+    ]
+    return t(lang, "report.joint").join(steps)
 
 
 def _top(one: Attribution | None, currency: str, lang: Lang) -> str:
