@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import cache, partial
 from importlib.resources import files
+from math import fsum
 from typing import TYPE_CHECKING, Any
 
 from markupsafe import Markup
 
 from features.moments import day_of, month_text
 from models.drivers.attribution import Attribution
-from models.drivers.decomposition import UNEXPLAINED, Decomposition
+from models.drivers.decomposition import UNEXPLAINED, Decomposition, Part
 from models.drivers.effects import CONTACT
 from models.drivers.suggestions import Suggestion
 from serving import texts
@@ -206,24 +207,33 @@ def _bars(found: Decomposition, currency: str, lang: Lang, most: int = _MOST_BAR
     ]
 
 
-def _parts_table(found: Decomposition, currency: str, lang: Lang, caption: str, heads: Sequence[str]) -> TableView:
+def _parts_table(
+    found: Decomposition, currency: str, lang: Lang, caption: str, heads: Sequence[str], most: int = 99
+) -> TableView:
+    """Parts with their ranges, largest first; beyond `most` the smaller ones are one row, so that a page holds them."""
     cash = partial(money, lang, currency, signed=True)
-    rows = [
-        Row(
-            (
-                text(texts.driver(lang, part.driver)),
-                text(texts.group(lang, part.group)),
-                numeric(cash(part.amount)),
-                numeric(f"{cash(part.low)} … {cash(part.high)}" if part.low is not None else "–"),
-                text(t(lang, "report.reps.yes" if part.controllable else "report.reps.no")),
-            )
-        )
-        for part in found.parts
-    ]
-    rows.append(
-        Row((text(t(lang, "report.change.total")), text(""), numeric(cash(found.total)), text(""), text("")), True)
-    )
+    known = [part for part in found.parts if part.group != UNEXPLAINED]
+    rows = [_part_row(part, cash, lang) for part in known[:most]]
+    if len(known) > most:
+        rest = fsum(part.amount for part in known[most:])
+        name = t(lang, "report.reps.smaller", n=len(known) - most)
+        rows.append(Row((text(name), text(""), numeric(cash(rest)), text(""), text(""))))
+    rows += [_part_row(part, cash, lang) for part in found.parts if part.group == UNEXPLAINED]
+    total = (text(t(lang, "report.change.total")), text(""), numeric(cash(found.total)), text(""), text(""))
+    rows.append(Row(total, True))
     return TableView(caption, tuple(Cell(head, at in (2, 3)) for at, head in enumerate(heads)), tuple(rows))
+
+
+def _part_row(part: Part, cash: Callable[[float | None], str], lang: Lang) -> Row:
+    return Row(
+        (
+            text(texts.driver(lang, part.driver)),
+            text(texts.group(lang, part.group)),
+            numeric(cash(part.amount)),
+            numeric(f"{cash(part.low)} … {cash(part.high)}" if part.low is not None else "–"),
+            text(t(lang, "report.reps.yes" if part.controllable else "report.reps.no")),
+        )
+    )
 
 
 def _part_heads(lang: Lang) -> tuple[str, ...]:
@@ -438,7 +448,7 @@ def _gap(page: RepPage, gap: Decomposition, name: str, payload: ReportPayload, l
         up_label=t(lang, "report.drivers.up"),
         down_label=t(lang, "report.drivers.down"),
     )
-    view = _parts_table(gap, payload.currency, lang, t(lang, "report.reps.table", name=name), _part_heads(lang))
+    view = _parts_table(gap, payload.currency, lang, t(lang, "report.reps.table", name=name), _part_heads(lang), 7)
     return {"sentence": sentence, "chart": ChartView(title, Markup(svg)), "table": view}  # noqa: S704
 
 
