@@ -9,13 +9,13 @@ from markupsafe import Markup
 
 from models.drivers.matrix import MatrixPlace
 from serving.reports import charts
-from serving.reports.tables import ChartView, Row, TableView, numeric, table, text
+from serving.reports.tables import Cell, ChartView, Row, TableView, numeric, table, text
 from serving.texts import Lang, money, number, t
 
 QUADRANTS = ("both", "attitude_only", "effect_only", "neither")
 _HEIGHT = 420.0
 _LEFT, _RIGHT, _TOP, _BOTTOM = 40.0, 720.0, 16.0, 380.0
-_MOST_LABELS = 40
+_MOST_LABELS = 8
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,10 @@ def matrix_view(places: Sequence[MatrixPlace], names: dict[str, str], currency: 
         for one in sorted(places, key=lambda one: (order[one.quadrant], -one.effect, one.rep_id))
     ]
     heads = ("rep", "attitude", "effect", "range", "quadrant", "certainty")
-    view = table(lang, "report.matrix", heads, rows, first_numeric=99)
+    plain = table(lang, "report.matrix", heads, rows)
+    view = TableView(
+        plain.caption, tuple(Cell(head.text, at in (1, 2, 3)) for at, head in enumerate(plain.heads)), plain.rows
+    )
     return MatrixView(
         sentence=sentence,
         chart=ChartView(title, Markup(_chart(shown, names, title, sentence, lang))),  # noqa: S704 escaped by charts
@@ -93,7 +96,7 @@ def _chart(places: Sequence[MatrixPlace], names: dict[str, str], title: str, des
         colour = charts.UP if one.effect >= 0 else charts.DOWN
         fill = colour if one.sure else "none"
         parts.append(f'<circle cx="{x:.1f}" cy="{y:.1f}" r="4.5" fill="{fill}" stroke="{colour}" stroke-width="1.6"/>')
-        if at < _MOST_LABELS:
+        if at < _MOST_LABELS or (one.sure and at < 3 * _MOST_LABELS):
             name = charts.shorten(names.get(one.rep_id, one.rep_id), 90, 11)
             right = x > _RIGHT - 100
             parts.append(charts.label(x - 8 if right else x + 8, y + 4, name, "end" if right else "start", size=11))

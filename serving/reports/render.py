@@ -439,7 +439,7 @@ def _gap(page: RepPage, gap: Decomposition, name: str, payload: ReportPayload, l
         rest=money(lang, payload.currency, gap.unexplained, signed=True),
     )
     title = t(lang, "report.reps.chart", name=name)
-    bars = _bars(gap, payload.currency, lang, most=7)
+    bars = _bars(gap, payload.currency, lang, most=5)
     svg = charts.bar_chart(
         bars,
         title,
@@ -448,7 +448,7 @@ def _gap(page: RepPage, gap: Decomposition, name: str, payload: ReportPayload, l
         up_label=t(lang, "report.drivers.up"),
         down_label=t(lang, "report.drivers.down"),
     )
-    view = _parts_table(gap, payload.currency, lang, t(lang, "report.reps.table", name=name), _part_heads(lang), 7)
+    view = _parts_table(gap, payload.currency, lang, t(lang, "report.reps.table", name=name), _part_heads(lang), 5)
     return {"sentence": sentence, "chart": ChartView(title, Markup(svg)), "table": view}  # noqa: S704
 
 
