@@ -35,8 +35,8 @@ class GateRules:
     correlation of the drivers' importance with the champion's. `latency_ms`: 200 candidates of one lead.
     """
 
-    version: str = "3"
-    margin: float = 0.005
+    version: str = "4"
+    margin: float = 0.01
     bound: float = 0.02
     better_by: float = 0.001
     level: float = 0.95
