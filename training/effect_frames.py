@@ -117,11 +117,22 @@ def _contacted(place: Ints, when: Ints, at: Ints, within: int) -> Floats:
     return (np.bincount(place[inside], minlength=len(at)) > 0).astype(np.float64)
 
 
+def rare_skills(world: World, most: int = 20) -> list[str]:
+    """Skills on record that too few reps completed to estimate an effect, in alphabetical order, at most `most`."""
+    names = set(_by_skill(world)["skill"]) - set(_completions(world)) - {""}
+    return sorted(str(name) for name in names)[:most]
+
+
+def _by_skill(world: World) -> pd.DataFrame:
+    """Trainings with the course's name where the skill is empty."""
+    trainings = world.tables.trainings
+    return trainings.assign(skill=trainings["skill"].where(trainings["skill"] != "", trainings["course"]))
+
+
 def _completions(world: World) -> dict[str, pd.Series]:
     """First completion of each skill by rep (course where skill is empty), for skills with enough of them."""
-    trainings = world.tables.trainings
-    skill = trainings["skill"].where(trainings["skill"] != "", trainings["course"])
-    done = trainings.assign(skill=skill).loc[(trainings["completed_on"] < NEVER).to_numpy()]
+    trainings = _by_skill(world)
+    done = trainings.loc[(trainings["completed_on"] < NEVER).to_numpy()]
     found = {}
     for name, rows in done.groupby("skill"):
         first = rows.groupby("rep_id")["completed_on"].min()

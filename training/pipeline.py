@@ -21,7 +21,7 @@ from training import tracking
 from training.backtest_forecast import Backtest, BacktestSettings, final_model, summarise
 from training.cards import card_document
 from training.datasets import Datasets, build_datasets, frame_hash, pair_columns
-from training.effect_frames import lead_effect_frame, leads_per_rep_month, panel_effect_frame
+from training.effect_frames import lead_effect_frame, leads_per_rep_month, panel_effect_frame, rare_skills
 from training.evidence import fold_document, gather, segment_tables, with_fold_scores
 from training.gate import GateRules, Verdict, judge
 from training.own_model import OwnConversion
@@ -197,7 +197,8 @@ def _effects(
 ) -> list[dict[str, Any]]:
     leads = lead_effect_frame(sets.world, sets.pairs, conversion, amount)
     panel = panel_effect_frame(sets.world, sets.pairs, conversion)
-    rows = effect_rows(leads, panel, rng, leads_per_rep_month(sets.world))
+    rare = rare_skills(sets.world)
+    rows = effect_rows(leads, panel, rng, leads_per_rep_month(sets.world), rare_skills=rare)
     return [_finite(asdict(row)) for row in rows]
 
 

@@ -118,6 +118,7 @@ def effect_rows(
     rng: np.random.Generator,
     leads_per_month: float,
     *,
+    rare_skills: Sequence[str] = (),
     level: float = LEVEL,
 ) -> tuple[EffectRow, ...]:
     """Every lever on winning, then on contribution, follow-ups first.
@@ -125,8 +126,11 @@ def effect_rows(
     A lead pays off months after the work on it, so what a lever does to a month's money is taken from the leads that
     the work was done on: each lead's change of win probability times its `worth`, times the `leads_per_month` of a
     rep. The panel of months (`contribution_effects`) guards it, and stands in where the leads cannot say.
+    `rare_skills`: skills that too few completed to estimate anything; they are named and withheld.
     """
     levers = _levers(leads, rng, level)
+    nan = float("nan")
+    levers += [_Lever(f"training:{skill}", 0, (0.0, 1.0), nan, nan, reasons=("too_few_reps",)) for skill in rare_skills]
     months = {row.driver: row for row in contribution_effects(panel, rng, level=level)}
     money = [_money_row(lever, months.pop(lever.driver, None), leads_per_month) for lever in levers]
     return (*(_win_row(lever) for lever in levers), *money, *months.values())
@@ -323,7 +327,9 @@ def _monthly_guards(
 def _win_row(lever: _Lever) -> EffectRow:
     found = lever.found
     if found is None:
-        return _withheld(lever.driver, "win_probability", "probability", lever.n, lever.naive, lever.dose)
+        return _withheld(
+            lever.driver, "win_probability", "probability", lever.n, lever.naive, lever.dose, lever.reasons
+        )
     numbers = _Numbers(found.interval, found.robustness, found.method, lever.naive)
     return _row(lever.driver, "win_probability", "probability", numbers, lever.n, lever.reasons, lever.dose)
 
@@ -336,7 +342,7 @@ def _money_row(lever: _Lever, month: EffectRow | None, leads_per_month: float) -
     if lever.found is None or lever.money is None:
         if month is not None and month.method != "none":
             return month
-        return _withheld(lever.driver, "contribution", "money_per_month", lever.n, naive, lever.dose)
+        return _withheld(lever.driver, "contribution", "money_per_month", lever.n, naive, lever.dose, lever.reasons)
     one = lever.money
     found = interval(leads_per_month * one.estimate, leads_per_month * one.se, one.dof, one.level)
     broken = () if month is None else tuple(r for r in month.reasons if r in _SHARED_GUARDS)
@@ -383,7 +389,13 @@ def _row(
 
 
 def _withheld(
-    driver: str, outcome: str, unit: str, n: int, naive: float, dose: tuple[float, float] | None
+    driver: str,
+    outcome: str,
+    unit: str,
+    n: int,
+    naive: float,
+    dose: tuple[float, float] | None,
+    reasons: tuple[str, ...] = ("cannot_estimate",),
 ) -> EffectRow:
     return EffectRow(
         driver=driver,
@@ -395,7 +407,7 @@ def _withheld(
         method="none",
         n=n,
         verdict="not_identified",
-        reasons=("cannot_estimate",),
+        reasons=reasons,
         naive_estimate=naive if np.isfinite(naive) else None,
         dose_low=dose[0] if dose else None,
         dose_high=dose[1] if dose else None,

@@ -99,3 +99,11 @@ def test_no_follow_ups_on_record_is_said(lead_world):
     rows = effect_rows(frame_of(w).drop(columns="followups_per_week"), empty_panel(), np.random.default_rng(0), 5.0)
     row = next(r for r in rows if r.driver == "followups_per_week")
     assert (row.verdict, row.estimate, row.reasons) == ("not_identified", None, ("cannot_estimate",))
+
+
+def test_a_skill_that_few_completed_is_named_and_withheld(lead_world):
+    w = lead_world(1)
+    rows = effect_rows(frame_of(w), empty_panel(), np.random.default_rng(0), 5.0, rare_skills=["welding"])
+    found = [row for row in rows if row.driver == "training:welding"]
+    assert [row.outcome for row in found] == ["win_probability", "contribution"]
+    assert all((row.verdict, row.estimate, row.reasons) == ("not_identified", None, ("too_few_reps",)) for row in found)
