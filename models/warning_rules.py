@@ -37,6 +37,7 @@ _RANK: Mapping[str, int] = {"high": 0, "medium": 1, "low": 2}
 MONEY_KINDS = frozenset({"target_miss"})
 DROP_KINDS = frozenset({"follow_up_drop", "conversion_drop", "response_time"})
 _SMALL_DESK = 10
+_MOST_DISPERSION = 3.0
 
 
 @dataclass(frozen=True)
@@ -46,7 +47,8 @@ class WarningSettings:
     `budget` alerts a team and month, of which `behaviour_share` are kept for the behaviour channel where it has any;
     `rep_share` of the desk's reps carry an alert at most, on desks of ten or more (half of those places are kept for
     drops of behaviour): a list with everybody on it warns of nothing;
-    `miss_probability` from which a miss is told; `false_discovery_rate` of each behaviour rule over all reps; a drop
+    `miss_probability` from which a miss is told; `false_discovery_rate` of each behaviour rule over all reps, but for
+    follow-ups on desks of ten or more, where places are few anyway, `drop_p_value` of each rep by himself; a drop
     must also fall below `drop_ratio` x baseline (a rise above 1 / drop_ratio), so that a sure trifle stays silent.
     """
 
@@ -55,6 +57,7 @@ class WarningSettings:
     rep_share: float = 0.14
     miss_probability: float = 0.6
     false_discovery_rate: float = 0.1
+    drop_p_value: float = 0.1
     drop_ratio: float = 0.7
     idle_ratio: float = 2.0
     idle_days: float = 7.0
@@ -305,9 +308,11 @@ def _follow_up_drops(
     settings: WarningSettings,
 ) -> list[WarningItem]:  # fmt: skip
     told = [(s, s.follow_ups) for s in signals if s.follow_ups is not None]
-    spread = dispersion_of([counts for _, counts in told])
+    # What varies more than this is no bunching of counts any more: reps did change their ways.
+    spread = min(dispersion_of([counts for _, counts in told]), _MOST_DISPERSION)
     p = np.array([poisson_drop(counts, spread) for _, counts in told])
-    stands_out = discoveries(p, settings.false_discovery_rate)
+    many = len(signals) >= _SMALL_DESK
+    stands_out = p < settings.drop_p_value if many else discoveries(p, settings.false_discovery_rate)
     found = []
     for (one, counts), p_value, out in zip(told, p, stands_out, strict=True):
         if not out or not counts.value < settings.drop_ratio * counts.baseline:
