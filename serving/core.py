@@ -407,8 +407,11 @@ class Core:
             history = view.history(lead_id)
         if stored is None:
             raise UnknownLeadError(f"no decision about lead {lead_id!r} is on record")
+        document = state.document(stored.record, as_lang(lang))
         return {
-            **state.document(stored.record, as_lang(lang)),
+            **document,
+            "candidates": _candidates(document),
+            "versions": {key: document[key] for key in ("model_version", "policy_version", "data_until")},
             "status": stored.status,
             "owner_rep_id": stored.owner_rep_id,
             "owned_at": None if stored.owned_at is None else moments.iso(stored.owned_at, self.zone),
@@ -788,6 +791,13 @@ class Core:
         reps = self.state().board.reps
         mine = reps.loc[((reps["manager_id"] == manager) | (reps["team_id"] == manager)).to_numpy()]
         return Team(frozenset(map(str, mine["rep_id"])), frozenset(set(map(str, mine["team_id"])) - {""}))
+
+
+def _candidates(document: Json) -> list[Json]:
+    """Who was looked at: the chosen rep, if any, and then the others that the decision names."""
+    shown = ("rep_id", "win_probability", "expected_value", "capacity_price", "propensity")
+    chosen = [{**{key: document[key] for key in shown}, "why_not": None}] if document["rep_id"] is not None else []
+    return [*chosen, *document["alternatives"]]
 
 
 def _check_override(board: Board, week: Week, lead_id: str, rep_id: str, at: int, *, force: bool) -> None:

@@ -240,6 +240,16 @@ def test_lists_by_status_owner_and_time_page_without_gaps(desk):
     assert listed(since=since) == ["L5", "L6", "L7"]
 
 
+def test_why_names_the_candidates_the_chosen_first_and_the_versions(desk):
+    made = desk(["R1", "R2", {"rep_id": "R3", "weekly_capacity": 0}])
+    chosen = made.assign("L1")["rep_id"]
+    said = made.now("L1")
+    assert next(one["rep_id"] for one in said["candidates"]) == chosen
+    assert {one["rep_id"] for one in said["candidates"]} == {"R1", "R2", "R3"}
+    assert {one["rep_id"]: one["why_not"] for one in said["candidates"]}["R3"].startswith("ruled out")
+    assert said["versions"]["policy_version"] == said["policy_version"]
+
+
 def test_rule_mode_is_a_switch_that_decisions_obey_at_once(desk):
     made = desk()
     made.core.set_rule_mode(on=True, team_id=None, by="admin")
