@@ -181,6 +181,8 @@ def train(
 
     Everything is logged and registered in MLflow under HOME/mlruns.
     """
+    from serving.texts import as_lang
+    from serving.training_words import training_words
     from training.pipeline import TrainRequest, train_release
 
     if promote not in {"never", "gate", "force"}:
@@ -201,7 +203,7 @@ def train(
     if as_json:
         _print_json({**summary.as_dict(), "rows_left_out": [list(item) for item in session.left_out]})
     else:
-        typer.echo(summary.as_text())
+        typer.echo(training_words(summary.as_text(), as_lang(session.lang)))
         for table, why, rows in session.left_out:
             typer.echo(f"  {table}: {rows:,} rows were left out: {why}")
 

@@ -130,6 +130,8 @@ def train_release(
         withdrawn = was_withdrawn(promotions(releases), version)
         if withdrawn and request.promote == "gate":
             note = "a rollback has withdrawn this very release; --promote force brings it back"
+        if before is None and not note and any(not check.passed for check in verdict.checks):
+            note = "the first release goes live although a guard failed; look into it before routing is switched on"
         stands = before is not None and before.version == version
         passed = request.promote == "gate" and verdict.promote and not withdrawn
         promoted = stands or request.promote == "force" or passed
@@ -277,7 +279,9 @@ def _summary(
             f"{interaction.ci_high:.2f}, p = {interaction.p_value:.3f}); rep effect sd {rep.estimate:.2f} "
             f"({rep.ci_low:.2f} to {rep.ci_high:.2f}, p = {rep.p_value:.3f})"
         ),
-        (
+        "    later leads: too few to measure the win probability on"
+        if not np.isfinite(findings.auc)
+        else (
             f"    later leads: AUC {findings.auc:.3f}, calibration error {findings.ece:.3f} "
             f"(a calibrated model stays under {findings.ece_limit:.3f} at this size)"
         ),
