@@ -27,7 +27,7 @@ Flags = npt.NDArray[np.bool_]
 
 LEVEL: Final = 0.9
 _Z90: Final = 1.6448536269514722
-_LEFT_OUT: Final = 1.3  # of the model's own standard error
+_LEFT_OUT: Final = 1.5  # of the model's own standard error
 
 
 @dataclass(frozen=True)

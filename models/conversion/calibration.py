@@ -32,19 +32,25 @@ class Calibrator:
 
     @classmethod
     def fit(cls, before: Floats, labels: Labels) -> Calibrator:
-        """Line that fits best among those near the identity; `before` (n,) out-of-time logits."""
+        """Line that fits best among those near the identity; `before` (n,) out-of-time logits.
+
+        It turns about their mean: about a logit of 0, where hardly a lead lies, a flatter line would move the level.
+        """
+        told = labels.weights(before)
+        centre = float(np.average(before, weights=told)) if len(before) else 0.0
         at = np.array([0.0, 1.0])
-        x = np.column_stack([np.ones(len(before)), before])
+        x = np.column_stack([np.ones(len(before)), before - centre])
         precision = 1.0 / _PRIOR**2
         for _ in range(30):
-            eta = x @ at
+            eta = centre + x @ at
             gradient = x.T @ (labels.responsibilities(eta) - expit(eta)) - precision * (at - [0.0, 1.0])
             hessian = (x * labels.weights(eta)[:, None]).T @ x + np.diag(precision)
             step = np.linalg.solve(hessian, gradient)
             at = at + step / max(1.0, float(np.abs(step).max()))
             if np.abs(step).max() < 1e-10:
                 break
-        return cls(float(at[0]), float(max(at[1], 0.05)))
+        slope = float(max(at[1], 0.05))
+        return cls(float(at[0]) + centre * (1.0 - slope), slope)
 
     def apply(self, before: Floats) -> Floats:
         """Calibrated logits, shape as given."""

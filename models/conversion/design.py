@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import pairwise
 from typing import Any, Final, Literal
 
 import numpy as np
@@ -28,7 +29,7 @@ Codes = npt.NDArray[np.int64]
 Side = Literal["lead", "rep", "pair"]
 Mode = Literal["pairs", "reps", "lead_only"]
 
-TENURE_KNOTS: Final = (0.5, 1.0, 2.0, 4.0)
+TENURE_KNOTS: Final = (0.5, 1.0, 1.5, 2.5, 4.0)
 MOST_LEVELS: Final = 200
 FEWEST_ROWS_A_LEVEL: Final = 3
 MOST_CELLS: Final = 30
@@ -46,7 +47,7 @@ _FEW_ROWS = 64
 
 @dataclass(frozen=True)
 class NumberTerm:
-    """One numeric column: its line, hinges at `knots`, and an indicator where it is often missing."""
+    """One numeric column: line and hinges at `knots` (of tenure: ramps between them), indicator where often missing."""
 
     name: str
     side: Side
@@ -70,10 +71,16 @@ class NumberTerm:
         return names + [f"{self.side} numbers"] * int(self.indicator)
 
     def raw(self, values: Floats) -> Floats:
-        """(n, width) line, hinges and indicator before centring."""
+        """(n, width) line, hinges (of tenure: a ramp a stretch) and indicator before centring."""
         missing = ~np.isfinite(values)
         clipped = np.clip(np.where(missing, self.fill, values), self.low, self.high)
-        parts = [clipped] + [np.maximum(clipped - knot, 0.0) for knot in self.knots]
+        if self.name == TENURE and self.knots:
+            # A stretch's coefficient is what is learnt over it: early years may count for much and late ones for
+            # nothing, which a line and its bends, shrunk alike, cannot say.
+            edges = [self.low, *self.knots, self.high]
+            parts = [np.clip((clipped - a) / (b - a), 0.0, 1.0) for a, b in pairwise(edges)]
+        else:
+            parts = [clipped] + [np.maximum(clipped - knot, 0.0) for knot in self.knots]
         return np.column_stack(parts + [missing.astype(np.float64)] * int(self.indicator))
 
     def encode(self, values: Floats) -> Floats:

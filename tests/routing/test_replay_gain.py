@@ -83,7 +83,7 @@ def test_the_interval_is_the_posterior_s_own_by_draws(trained):
                 gradient[q + rep * K + cell] += weight[i]
     sd = np.sqrt(gradient @ whole @ gradient)
     assert sd > 0.5
-    assert (found.wins_high - found.wins_low) / 2 == pytest.approx(1.3 * 1.6448536 * sd, rel=1e-6)
+    assert (found.wins_high - found.wins_low) / 2 == pytest.approx(1.5 * 1.6448536 * sd, rel=1e-6)
     assert found.value_high - found.value_low == pytest.approx(100 * (found.wins_high - found.wins_low), rel=1e-6)
 
 
