@@ -145,8 +145,6 @@ def test_without_same_account_owners_do_not_count(desk):
 @pytest.mark.parametrize(
     ("row", "column"),
     [
-        ({"source": ""}, "source"),
-        ({"source": None}, "source"),
         ({"created_at": "yesterday"}, "created_at"),
         ({"sourced_by_rep_id": "nobody"}, "sourced_by_rep_id"),
         ({"lead_id": ""}, "lead_id"),

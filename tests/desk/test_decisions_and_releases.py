@@ -113,7 +113,7 @@ def test_a_batch_answers_duplicates_once_each_lead_with_a_status(desk):
 def test_a_batch_with_a_bad_row_decides_nothing(desk):
     made = desk()
     with pytest.raises(DataError) as caught:
-        made.batch([row("A"), row("B", created_at="never"), row("C", source="")])
+        made.batch([row("A"), row("B", created_at="never"), row("C", sourced_by_rep_id="nobody")])
     assert [fault.row for fault in caught.value.faults] == [2, 3]
     assert made.places() == {}
 
