@@ -175,6 +175,7 @@ def find_warnings(
     opened_at: str = "",
     effects: Mapping[str, Effect] | None = None,
     settings: WarningSettings | None = None,
+    over: frozenset[int] = frozenset(),
 ) -> list[WarningItem]:
     """Warnings, the most urgent first, within the budget of each team and month.
 
@@ -186,11 +187,13 @@ def find_warnings(
         Behaviour as of now, told under `month` (index).
     effects
         By driver, `followups_per_week` and `training:<skill or course>`: on contribution.
+    over
+        Months (index) as good as over: nobody can avert their misses, so they take no place of a warning.
     """
     settings = settings or WarningSettings()
     effects = effects or {}
     by_rep = {o.rep_id: o for o in outlooks if o.month == month}
-    found = _misses(outlooks, settings)
+    found = _misses([o for o in outlooks if o.month not in over], settings)
     found += _follow_up_drops(signals, by_rep, month, effects, settings)
     found += _slow_responses(signals, by_rep, month, settings)
     found += _conversion_drops(signals, by_rep, month, settings)

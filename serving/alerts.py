@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from features import moments
+from features.moments import DAY
 from features.outcomes import lead_outcomes
 from features.world import World
 from models.forecasting.draws import Draws
@@ -60,7 +61,14 @@ def find_alerts(inputs: AlertInputs) -> list[WarningItem]:
     }
     settings = WarningSettings(budget=inputs.budget)
     outlooks = outlooks_of(inputs.draws, inputs.targets, inputs.miss_ratio, _reasons(inputs))
-    return find_warnings(outlooks, signals(inputs), month, moments.iso(inputs.world.as_of, zone), effects, settings)
+    as_of = inputs.world.as_of
+    over = frozenset(m for m in map(int, inputs.draws.months) if as_good_as_over(m, as_of, zone))
+    return find_warnings(outlooks, signals(inputs), month, moments.iso(as_of, zone), effects, settings, over)
+
+
+def as_good_as_over(month: int, as_of: int, zone: str) -> bool:
+    """Whether less than a day of the month (index) is left, so that nothing in it can be changed any more."""
+    return moments.month_start(month + 1, zone) - as_of < DAY
 
 
 def signals(inputs: AlertInputs) -> list[Signals]:

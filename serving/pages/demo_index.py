@@ -14,7 +14,7 @@ from features.moments import parse_month
 from models.drivers.effects import EffectRow
 from serving import texts
 from serving.core import Core
-from serving.pages.fans import NARROW, fan, outlook_sentence, rows_of
+from serving.pages.fans import NARROW, fan, leading, outlook_sentence, rows_of
 from serving.pages.rendering import HTML_LANG, OTHER, inline_css, render
 from serving.pages.simulation_page import gain_figures
 from serving.reports import charts, effect_view
@@ -120,7 +120,7 @@ def _headline(
     general = core.session.config.general
     sentences = [
         _gain_sentence(simulation, lang),
-        outlook_sentence(company[0], general.currency, lang, general.miss_ratio),
+        outlook_sentence(leading(company), general.currency, lang, general.miss_ratio),
     ]
     best = effect_view.best_lever([one for one in effects if one.outcome == "contribution"])
     if best is not None:
@@ -166,7 +166,7 @@ def _figures(
     lang: Lang,
 ) -> list[dict[str, str]]:
     counted = core.metrics_snapshot()
-    found, first = simulation.replay, company[0]
+    found, first = simulation.replay, leading(company)
     high = sum(item["severity"] == "high" for item in items)
     cash = [money(lang, simulation.currency, float(first[name])) for name in ("p50", "p10", "p90")]
     gains = gain_figures(simulation, lang)
@@ -216,7 +216,7 @@ def _kinds(items: Sequence[Mapping[str, Any]], lang: Lang) -> TableView:
 def _forecast(core: Core, company: Sequence[Mapping[str, Any]], lang: Lang) -> dict[str, Any]:
     general = core.session.config.general
     return {
-        "sentence": outlook_sentence(company[0], general.currency, lang, general.miss_ratio),
+        "sentence": outlook_sentence(leading(company), general.currency, lang, general.miss_ratio),
         "chart": fan(company, t(lang, "demo.fan_title"), general.currency, lang, NARROW),
     }
 

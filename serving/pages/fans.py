@@ -21,6 +21,15 @@ NARROW: Final = 500.0  # a chart that a phone can show, or that stands beside it
 QUANTILES: Final = tuple(f"p{k}" for k in range(10, 100, 10))
 
 
+def leading(rows: Sequence[Mapping[str, Any]]) -> Mapping[str, Any]:
+    """The row that a page leads with: the first month with a day or more left, for one that is over is no news."""
+    for row in rows:
+        local = pd.Timestamp(str(row["as_of"])).tz_localize(None)
+        if local + pd.Timedelta(days=1) <= pd.Timestamp(f"{row['month']}-01") + pd.offsets.MonthBegin(1):
+            return row
+    return rows[-1]
+
+
 def finite(value: object) -> float | None:
     """The number, None where it is missing."""
     if value is None or not isinstance(value, (int, float, np.number)):
@@ -48,7 +57,7 @@ def fan(
     svg = charts.fan_chart(
         points,
         title,
-        outlook_sentence(rows[0], currency, lang) if rows else "",
+        outlook_sentence(leading(rows), currency, lang) if rows else "",
         axis_label=t(lang, "demo.fan_axis"),
         width=width,
         tick=partial(round_money, lang, currency),

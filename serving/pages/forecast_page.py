@@ -14,7 +14,7 @@ from serving import texts
 from serving.http.problems import Problem
 from serving.http.scoping import Scope, check_level
 from serving.pages import exports
-from serving.pages.fans import NARROW, QUANTILES, chance, fan, finite, outlook_sentence
+from serving.pages.fans import NARROW, QUANTILES, chance, fan, finite, leading, outlook_sentence
 from serving.pages.visit import Visit, visits
 from serving.reports import charts
 from serving.reports.tables import Cell, ChartView, Row, TableView, numeric, text
@@ -97,7 +97,7 @@ def _name(visit: Visit, level: str, id_: str) -> str:
 
 def _part(visit: Visit, level: str, id_: str, rows: Sequence[Mapping[str, Any]], month: str) -> dict[str, Any]:
     name = str(rows[0]["name"])
-    chosen = next((row for row in rows if row["month"] == month), rows[0])
+    chosen = next((row for row in rows if row["month"] == month), leading(rows))
     ratio = visit.book.core.session.config.general.miss_ratio
     title = visit.t("forecast.fan", name=name)
     return {

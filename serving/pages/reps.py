@@ -17,7 +17,7 @@ from serving import texts
 from serving.http.problems import Problem
 from serving.pages.alerts_page import warning_view
 from serving.pages.book import Seat, WeekOfLeads
-from serving.pages.fans import NARROW, fan, outlook_sentence
+from serving.pages.fans import NARROW, fan, leading, outlook_sentence
 from serving.pages.leads import decision_row
 from serving.pages.today import week_name
 from serving.pages.visit import Visit, visits
@@ -216,7 +216,7 @@ def _outlook(visit: Visit, rep_id: str) -> dict[str, Any] | None:
         return None
     ratio = visit.book.core.session.config.general.miss_ratio
     return {
-        "sentence": outlook_sentence(rows[0], visit.book.currency, visit.lang, ratio),
+        "sentence": outlook_sentence(leading(rows), visit.book.currency, visit.lang, ratio),
         "chart": fan(rows, visit.t("rep.fan", rep=visit.book.name(rep_id)), visit.book.currency, visit.lang, NARROW),
     }
 

@@ -14,7 +14,7 @@ from features.moments import DAY
 from serving import texts
 from serving.http.scoping import Scope
 from serving.pages.book import Seat
-from serving.pages.fans import NARROW, fan, outlook_sentence
+from serving.pages.fans import NARROW, fan, leading, outlook_sentence
 from serving.pages.visit import Visit, visits
 
 router = APIRouter(include_in_schema=False)
@@ -110,12 +110,12 @@ def _outlook(visit: Visit, scope: Scope) -> dict[str, Any] | None:
     if not rows:
         return None
     mine = [row for row in rows if row["id"] == rows[0]["id"]]
-    ratio = visit.book.core.session.config.general.miss_ratio
+    first, ratio = leading(mine), visit.book.core.session.config.general.miss_ratio
     title = visit.t("demo.fan_title") if level == "company" else visit.t("forecast.fan_team", team=mine[0]["id"])
     return {
-        "first": mine[0],
-        "month": texts.month(visit.lang, moments.parse_month(str(mine[0]["month"]))),
-        "sentence": outlook_sentence(mine[0], visit.book.currency, visit.lang, ratio),
+        "first": first,
+        "month": texts.month(visit.lang, moments.parse_month(str(first["month"]))),
+        "sentence": outlook_sentence(first, visit.book.currency, visit.lang, ratio),
         "chart": fan(mine, title, visit.book.currency, visit.lang, NARROW),
     }
 

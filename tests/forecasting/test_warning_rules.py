@@ -104,6 +104,8 @@ def test_misses_rank_by_probability_class_then_by_money_and_carry_the_forecast()
     assert [i.rep_id for i in items] == ["B", "A", "C"]
     assert (items[0].month, items[0].p_miss, items[0].target, items[0].status) == ("2025-03", 0.95, 500.0, "open")
     assert items[0].opened_at == "2025-03-01T00:00:00+00:00"
+    assert find_warnings(outlooks, [], MONTH, over=frozenset({MONTH})) == []
+    assert find_warnings(outlooks, [], MONTH, over=frozenset({MONTH + 1}))
 
 
 def test_the_budget_holds_by_team_and_month_and_keeps_room_for_behaviour():
