@@ -13,10 +13,8 @@ import logging
 import tempfile
 import threading
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
-from functools import cached_property
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -27,7 +25,6 @@ from features.errors import (
     FairleadError,
     Fault,
     NoReleaseError,
-    RequestError,
     UnknownLeadError,
     UnknownRepError,
 )
@@ -35,23 +32,18 @@ from features.moments import SECOND
 from features.rows import parse_leads_file, parse_rows, upsert
 from features.tables import Tables
 from features.workdays import Workdays
-from models.forecasting.draws import Draws, Level, to_table
-from models.forecasting.inputs import Changes, ForecastInputs
-from models.forecasting.whatif import FollowUpEffect, follow_up_gain, forecast_both, members_of, what_if_table
-from models.warning_rules import WarningItem
-from serving.alerts import AlertInputs, AlertWords, alert_documents, find_alerts, forecast_reason_rows, signals
 from serving.board import Board
-from serving.desk import RoutingDesk
 from serving.http.protocol import ConflictError, DecisionFilters, MetricsSnapshot, Team
+from serving.insight import Insight, dump_json, plain_value
 from serving.leads import Lead, leads_of
 from serving.release_probe import probe_release
 from serving.session import Session, apply_event
-from serving.store import AlertState, Reader, Store, StoredDecision, Transaction, UnknownWarningError
-from serving.texts import LANGUAGES, Lang, as_lang
+from serving.state import State
+from serving.store import Reader, Store, StoredDecision, Transaction, UnknownWarningError
+from serving.texts import as_lang
 from serving.week import Week
-from serving.wording import Json, decision_bytes, decision_document, feature_namer, one_line
+from serving.wording import Json, decision_bytes, one_line
 from training.release import Release, ReleaseError, champion, promotions, read_release, release_for
-from training.snapshot import forecast_inputs, panel_rows_now, scored_pairs, targets_of
 from training.unit import ModelUnit
 
 _LOG = logging.getLogger("fairlead")
@@ -63,94 +55,7 @@ ROUTE_COLUMNS = (
 _ERASED_FEED = ("from_rep_id", "rep_id", "by", "reason", "forced")
 
 
-def dump_json(document: object) -> str:
-    """JSON text for a file, with a final newline."""
-    return json.dumps(document, ensure_ascii=False, indent=1, allow_nan=False) + "\n"
-
-
-@dataclass(frozen=True)
-class Outlook:
-    """The forecast of one state: its inputs, draws, the targets they meet, and every lead with its chance."""
-
-    inputs: ForecastInputs
-    panel_rows: pd.DataFrame
-    draws: Draws
-    targets: pd.DataFrame
-    pairs: pd.DataFrame
-
-
-class State:
-    """One state of knowledge: board, desk, and what is derived from them when first asked for."""
-
-    def __init__(self, board: Board, session: Session, last_event: int, before: State | None = None) -> None:
-        self.board = board
-        self.session = session
-        self.last_event = last_event
-        self.lock = threading.Lock()
-        self.refused: ReleaseError | None = None
-        meanings = {} if board.unit is None else {row[0]: (row[3], row[4]) for row in board.unit.spec.describe()}
-        self.feature_name = feature_namer(meanings)
-        names = zip(board.reps["rep_id"], board.reps["name"], strict=True)
-        self.names = {str(rep): str(name) or str(rep) for rep, name in names}
-        self.desk: RoutingDesk = RoutingDesk(board, self.answers_of, before.desk.ledger if before else None)
-        if before is not None:
-            self.desk.book.carry(before.desk.book)
-
-    def name_of(self, rep_id: str) -> str:
-        """A rep's name for people, his id where he has none."""
-        return self.names.get(rep_id, rep_id)
-
-    def document(self, record: Mapping[str, Any], lang: Lang) -> Json:
-        """A decision's record in words."""
-        config = self.session.config
-        return decision_document(
-            record, lang, config.general.currency, config.routing.objective, self.name_of, self.feature_name
-        )
-
-    def answers_of(self, record: Mapping[str, Any]) -> dict[str, bytes]:
-        """A decision's answers by language, as they will be given for ever."""
-        return {lang: decision_bytes(self.document(record, lang)) for lang in LANGUAGES}
-
-    @property
-    def unit(self) -> ModelUnit:
-        """The models; NoReleaseError where no promoted release fits."""
-        if self.board.unit is None:
-            raise self.refused or no_release(self.session, self.board.as_of)
-        return self.board.unit
-
-    @cached_property
-    def outlook(self) -> Outlook:
-        """Forecast draws for the month of as_of and the two after."""
-        unit, world = self.unit, self.board.world
-        assert world is not None
-        pairs = scored_pairs(world, unit.conversion, unit.amount)
-        inputs = forecast_inputs(world, unit.workdays, pairs)
-        rows = panel_rows_now(world, unit.workdays)
-        return Outlook(inputs, rows, unit.forecast(inputs, rows), targets_of(world.tables), pairs)
-
-    @property
-    def alert_inputs(self) -> AlertInputs:
-        """What warnings and reasons of forecasts are found from."""
-        unit, config, world, found = self.unit, self.session.config, self.board.world, self.outlook
-        assert world is not None
-        return AlertInputs(
-            world, unit, found.inputs, found.draws, found.targets, found.pairs, config.general.miss_ratio,
-            config.routing.contact_hours, config.warnings.budget,
-        )  # fmt: skip
-
-    @cached_property
-    def alerts(self) -> list[WarningItem]:
-        """Warnings as of now, most urgent first."""
-        return find_alerts(self.alert_inputs)
-
-
-def no_release(session: Session, as_of: int) -> NoReleaseError:
-    """The error that names the command which makes a release."""
-    when = moments.iso(as_of, session.tables.zone)
-    return NoReleaseError(f"no promoted release knows only data up to {when}; run: fairlead train --as-of {when[:19]}")
-
-
-class Core:
+class Core(Insight):
     """The facade. `dry_run`: decisions go to a copy of the store that is thrown away."""
 
     def __init__(self, session: Session, dry_run: bool = False) -> None:
@@ -532,168 +437,6 @@ class Core:
         rows = {name: len(frame) for name, frame in tables.frames.items()}
         return {"rows": rows, "data_until": moments.iso(self._state.board.as_of, self.zone)}
 
-    # -- forecasts, warnings, drivers ---------------------------------------------------------------------------
-
-    def forecast_table(self, month: str | None, level: str) -> pd.DataFrame:
-        """The contract's forecast; RequestError for a month outside the three that are forecast."""
-        state = self.state()
-        found = state.outlook
-        table = to_table(
-            found.draws,
-            cast("Level", level),
-            found.targets,
-            self.session.config.general.miss_ratio,
-            state.board.as_of,
-            self.zone,
-        )
-        if month is None:
-            return table
-        months = [moments.month_text(int(m)) for m in found.draws.months]
-        if month not in months:
-            day = moments.iso(state.board.as_of, self.zone)[:10]
-            raise RequestError(f"month {month!r}: as of {day} there are forecasts for {', '.join(months)}")
-        return table.loc[table["month"] == month].reset_index(drop=True)
-
-    def forecast_csv(self, month: str | None, level: str) -> str:
-        """The forecast as CSV: money to the cent, probabilities to six digits."""
-        table = _rounded(self.forecast_table(month, level))
-        return str(table.to_csv(index=False, lineterminator="\n"))
-
-    def forecasts(self, *, month: str | None, level: str, id: str | None, lang: str) -> Json:  # noqa: A002 - the route's own word
-        """`{"items": [row of the forecast table]}`."""
-        del lang  # numbers only
-        table = _rounded(self.forecast_table(month, level))
-        if id is not None:
-            table = table.loc[table["rep_id" if level == "rep" else "id"] == id]
-            if not len(table):
-                raise (UnknownRepError if level == "rep" else RequestError)(f"no forecast for {level} {id!r}")
-        items = [{str(k): _plain(v) for k, v in row.items()} for row in table.to_dict("records")]
-        if level == "rep":
-            items = [{"level": "rep", "id": item["rep_id"], **item} for item in items]
-        choice = self.state().unit.contribution.choice
-        return {"items": items, "method": choice.method, "reason": choice.reason}
-
-    def forecast_reasons(self, *, id: str, lang: str) -> Json:  # noqa: A002 - the route's own word
-        """`{"items": [{rep_id, month, driver, value, reference, difference, p_miss_difference}]}` of a rep."""
-        del lang  # codes and numbers
-        state = self.state()
-        if id not in state.outlook.draws.rep_ids:
-            raise UnknownRepError(f"no forecast for rep {id!r}")
-        rows = forecast_reason_rows(state.alert_inputs)
-        rows = rows.loc[(rows["rep_id"] == id).to_numpy()]
-        rows = rows.assign(month=[moments.month_text(int(m)) for m in rows["month"]])
-        items = [{str(k): _plain(v) for k, v in row.items()} for row in rows.to_dict("records")]
-        return {"items": items, "meaning": "model_forecast"}
-
-    def what_if(self, level: str, id: str | None, changes: Changes, *, lang: str) -> Json:  # noqa: A002
-        """Forecasts of a rep, a team or the company as they stand and under changes; `changes.rep_ids` is filled in."""
-        del lang  # codes and numbers
-        state = self.state()
-        unit, found, ratio = state.unit, state.outlook, self.session.config.general.miss_ratio
-        reps = members_of(found.inputs, cast("Level", level), id)
-        asked = replace(changes, rep_ids=reps)
-        now, then = forecast_both(
-            unit.contribution, found.inputs, asked, found.panel_rows, found.draws.samples.shape[0]
-        )
-        table = what_if_table(now, then, reps, found.targets, ratio)
-        names = ("estimate", "ci_low", "ci_high", "verdict")
-        effect = next(
-            (
-                FollowUpEffect(*(row[name] for name in names))
-                for row in unit.effects
-                if (row["driver"], row["outcome"]) == ("followups_per_week", "contribution")
-            ),
-            None,
-        )
-        rates = {s.rep_id: s.follow_ups.value for s in signals(state.alert_inputs) if s.follow_ups is not None}
-        return {
-            "level": level,
-            "id": id,
-            "items": [{str(k): _plain(v) for k, v in row.items()} for row in table.to_dict("records")],
-            "meaning": "model_forecast",
-            "method": unit.contribution.choice.method,
-            "effect": {"meaning": "effect", **follow_up_gain(effect, rates, reps, changes.follow_up_ratio)},
-        }
-
-    def warning_items(self, lang: str | None = None) -> list[Json]:
-        """The contract's warnings, most urgent first, with their state in the store."""
-        state = self.state()
-        ids = [item.id for item in state.alerts]
-        with self.store.read() as view:
-            states = view.alerts() if view.alerts_are_current(ids) else None
-        if states is None:
-            with self.store.transaction() as tx:
-                states = tx.sync_alerts(ids, now=state.board.as_of)
-        known: Mapping[str, AlertState] = states
-        general = self.session.config.general
-        words = AlertWords(
-            as_lang(lang or self.session.lang), general.currency, general.miss_ratio,
-            self.session.config.routing.contact_hours,
-        )  # fmt: skip
-
-        def status_of(warning_id: str) -> tuple[str, str]:
-            found = known.get(warning_id)
-            return ("open", "") if found is None else (found.status, moments.iso(found.opened_at, self.zone))
-
-        return alert_documents(state.alerts, words, status_of)
-
-    def warnings(self, *, lang: str) -> Json:
-        """`{"items": [warning]}`."""
-        return {"items": self.warning_items(lang)}
-
-    def acknowledge(self, warning_id: str, *, by: str, note: str, lang: str) -> Json:
-        """The acknowledged warning."""
-        items = {item["id"]: item for item in self.warning_items(lang)}
-        with self.store.transaction() as tx:
-            state = tx.acknowledge_alert(warning_id, by=by, note=note, now=self.session.now())
-        return {
-            **items.get(warning_id, {"id": warning_id}),
-            "status": state.status,
-            "acknowledged_by": by,
-            "note": note,
-        }
-
-    def warning_rep(self, warning_id: str) -> str | None:
-        """Whose warning it is; None for one that nobody raised."""
-        return next((item.rep_id for item in self.state().alerts if item.id == warning_id), None)
-
-    def drivers(self, *, level: str | None, id: str | None, lang: str) -> Json:  # noqa: A002 - the route's own word
-        """`drivers.json`, narrowed to a level and an id where given."""
-        del lang  # codes and numbers
-        from serving.reports.payload import drivers_json
-
-        whole = drivers_json(self.driver_payload(None))
-        if level is None:
-            return whole
-        blocks = {"company": [whole["company"]], "team": whole["teams"], "rep": whole["reps"]}[level]
-        if id is not None:
-            blocks = [block for block in blocks if block["id"] == id]
-            if not blocks:
-                raise (UnknownRepError if level == "rep" else RequestError)(f"no drivers for {level} {id!r}")
-        kept = {key: whole[key] for key in ("as_of", "month", "currency", "effects", "ranking", "model", "statement")}
-        return {**kept, "level": level, "items": blocks}
-
-    def driver_payload(self, month: str | None) -> Any:
-        """What the driver report says, without language."""
-        from serving.reports.assemble import build_payload
-
-        state = self.state()
-        assert state.unit is not None
-        index = None if month is None else _month(month)
-        return build_payload(state.board, state.unit, self.session.config, index)
-
-    def write_report(self, out: Path, month: str | None, lang: str | None = None) -> list[Path]:
-        """Write `drivers.json` and `report.html` into a folder; the paths."""
-        from serving.reports.payload import drivers_json
-        from serving.reports.render import render_report
-
-        payload = self.driver_payload(month)
-        out.mkdir(parents=True, exist_ok=True)
-        written = [out / "drivers.json", out / "report.html"]
-        written[0].write_text(dump_json(drivers_json(payload)), encoding="utf-8")
-        written[1].write_text(render_report(payload, as_lang(lang or self.session.lang)), encoding="utf-8")
-        return written
-
     # -- releases and operation ---------------------------------------------------------------------------------
 
     def models(self) -> Json:
@@ -815,26 +558,6 @@ def _check_override(board: Board, week: Week, lead_id: str, rep_id: str, at: int
         )
 
 
-def _month(text: str) -> int:
-    try:
-        return moments.parse_month(text)
-    except ValueError as error:
-        raise RequestError(str(error)) from error
-
-
-def _plain(value: Any) -> Any:
-    """JSON-able value: NaN as null, numpy numbers as Python's."""
-    if isinstance(value, np.generic):
-        value = value.item()
-    return None if isinstance(value, float) and not np.isfinite(value) else value
-
-
-def _rounded(table: pd.DataFrame) -> pd.DataFrame:
-    money = [name for name in table.columns if name in ("mean", "target") or (name[0] == "p" and name[1:].isdigit())]
-    rounded = table.assign(**{name: table[name].round(2) for name in money})
-    return rounded.assign(p_miss=rounded["p_miss"].round(6))
-
-
 def _row_of(row: pd.Series, zone: str) -> Json:
     """A typed lead row as JSON sends it: times as text, missing cells left out."""
     made: Json = {}
@@ -845,7 +568,7 @@ def _row_of(row: pd.Series, zone: str) -> Json:
             if int(value) != moments.NEVER:
                 made[str(name)] = moments.iso(int(value), zone)
         else:
-            made[str(name)] = _plain(value)
+            made[str(name)] = plain_value(value)
     return made
 
 

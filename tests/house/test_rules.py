@@ -172,7 +172,7 @@ def test_files_are_named_by_a_noun_and_stay_short():
             assert path.stem not in vague, path
             assert path.parent.name not in vague, path
             lines = path.read_text(encoding="utf-8").count("\n")
-            assert lines <= 1000, f"{path.relative_to(ROOT)} has {lines} lines: look for a second noun"
+            assert lines <= 600, f"{path.relative_to(ROOT)} has {lines} lines: look for a second noun"
 
 
 def test_no_package_below_tests_and_none_named_like_the_standard_library():

@@ -1,0 +1,110 @@
+"""One state of knowledge: board, desk, and what is derived from them when first asked for. Replaced, never changed."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import pandas as pd
+
+from features import moments
+from features.errors import (
+    NoReleaseError,
+)
+from models.forecasting.draws import Draws
+from models.forecasting.inputs import ForecastInputs
+from models.warning_rules import WarningItem
+from serving.alerts import AlertInputs, find_alerts
+from serving.board import Board
+from serving.desk import RoutingDesk
+from serving.session import Session
+from serving.texts import LANGUAGES, Lang
+from serving.wording import Json, decision_bytes, decision_document, feature_namer
+from training.release import ReleaseError
+from training.snapshot import forecast_inputs, panel_rows_now, scored_pairs, targets_of
+from training.unit import ModelUnit
+
+
+@dataclass(frozen=True)
+class Outlook:
+    """The forecast of one state: its inputs, draws, the targets they meet, and every lead with its chance."""
+
+    inputs: ForecastInputs
+    panel_rows: pd.DataFrame
+    draws: Draws
+    targets: pd.DataFrame
+    pairs: pd.DataFrame
+
+
+class State:
+    """One state of knowledge: board, desk, and what is derived from them when first asked for."""
+
+    def __init__(self, board: Board, session: Session, last_event: int, before: State | None = None) -> None:
+        self.board = board
+        self.session = session
+        self.last_event = last_event
+        self.lock = threading.Lock()
+        self.refused: ReleaseError | None = None
+        meanings = {} if board.unit is None else {row[0]: (row[3], row[4]) for row in board.unit.spec.describe()}
+        self.feature_name = feature_namer(meanings)
+        names = zip(board.reps["rep_id"], board.reps["name"], strict=True)
+        self.names = {str(rep): str(name) or str(rep) for rep, name in names}
+        self.desk: RoutingDesk = RoutingDesk(board, self.answers_of, before.desk.ledger if before else None)
+        if before is not None:
+            self.desk.book.carry(before.desk.book)
+
+    def name_of(self, rep_id: str) -> str:
+        """A rep's name for people, his id where he has none."""
+        return self.names.get(rep_id, rep_id)
+
+    def document(self, record: Mapping[str, Any], lang: Lang) -> Json:
+        """A decision's record in words."""
+        config = self.session.config
+        return decision_document(
+            record, lang, config.general.currency, config.routing.objective, self.name_of, self.feature_name
+        )
+
+    def answers_of(self, record: Mapping[str, Any]) -> dict[str, bytes]:
+        """A decision's answers by language, as they will be given for ever."""
+        return {lang: decision_bytes(self.document(record, lang)) for lang in LANGUAGES}
+
+    @property
+    def unit(self) -> ModelUnit:
+        """The models; NoReleaseError where no promoted release fits."""
+        if self.board.unit is None:
+            raise self.refused or no_release(self.session, self.board.as_of)
+        return self.board.unit
+
+    @cached_property
+    def outlook(self) -> Outlook:
+        """Forecast draws for the month of as_of and the two after."""
+        unit, world = self.unit, self.board.world
+        assert world is not None
+        pairs = scored_pairs(world, unit.conversion, unit.amount)
+        inputs = forecast_inputs(world, unit.workdays, pairs)
+        rows = panel_rows_now(world, unit.workdays)
+        return Outlook(inputs, rows, unit.forecast(inputs, rows), targets_of(world.tables), pairs)
+
+    @property
+    def alert_inputs(self) -> AlertInputs:
+        """What warnings and reasons of forecasts are found from."""
+        unit, config, world, found = self.unit, self.session.config, self.board.world, self.outlook
+        assert world is not None
+        return AlertInputs(
+            world, unit, found.inputs, found.draws, found.targets, found.pairs, config.general.miss_ratio,
+            config.routing.contact_hours, config.warnings.budget,
+        )  # fmt: skip
+
+    @cached_property
+    def alerts(self) -> list[WarningItem]:
+        """Warnings as of now, most urgent first."""
+        return find_alerts(self.alert_inputs)
+
+
+def no_release(session: Session, as_of: int) -> NoReleaseError:
+    """The error that names the command which makes a release."""
+    when = moments.iso(as_of, session.tables.zone)
+    return NoReleaseError(f"no promoted release knows only data up to {when}; run: fairlead train --as-of {when[:19]}")
