@@ -23,14 +23,15 @@ def probe_release(releases: Path, version: str) -> None:
     """Load the release in a child; ReleaseError where it fails, dies or hangs."""
     try:
         done = subprocess.run(  # noqa: S603 - our own interpreter and code
-            [sys.executable, "-c", _CODE, str(releases), version],
+            [sys.executable, "-P", "-c", _CODE, str(releases), version],
             capture_output=True,
-            text=True,
+            encoding="utf-8",
+            errors="replace",  # LightGBM quotes whatever bytes it stumbled over, past the end of a text too
             timeout=_SECONDS,
             check=False,
         )
     except subprocess.TimeoutExpired as error:
         raise ReleaseError(f"release {version} did not load within {_SECONDS} seconds; the old one stays") from error
     if done.returncode != 0 or version not in done.stdout:
-        last = (done.stderr.strip().splitlines() or ["no message"])[-1]
+        last = "".join(c for c in (done.stderr.strip().splitlines() or ["no message"])[-1] if c.isprintable())[:300]
         raise ReleaseError(f"release {version} cannot be used ({last}); the old one stays")
