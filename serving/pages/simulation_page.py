@@ -67,13 +67,21 @@ def gain_figures(simulation: Simulation, lang: Lang) -> list[dict[str, str]]:
             ours=number(lang, ours.wins, 1),
             habit=number(lang, habit.wins, 1),
         ),
-        _card(lang, "money", cash, share=_share(lang, ours.value, habit.value)),
+        _card(lang, "money", cash, share=_share(lang, ours.value, habit.value), range=_money_range(simulation, lang)),
         _estimate_card(ours, lang),
     ]
     if found.has_truth and ours.true_wins is not None and habit.true_wins is not None:
         gain = number(lang, ours.true_wins - habit.true_wins, 1, signed=True)
         cards.append(_card(lang, "truth", gain, share=_share(lang, ours.true_wins, habit.true_wins)))
     return cards
+
+
+def _money_range(simulation: Simulation, lang: Lang) -> str:
+    said = simulation.replay.model_gain
+    if said is None:
+        return ""
+    low, high = (money(lang, simulation.currency, n, signed=True) for n in (said.value_low, said.value_high))
+    return t(lang, "sim_page.money.range", low=low, high=high)
 
 
 def _estimate_card(ours: PolicyResult, lang: Lang) -> dict[str, str]:
