@@ -156,15 +156,15 @@ def _document(item: WarningItem, words: AlertWords, status: str, opened_at: str)
         "title": t(words.lang, f"alert_kind.{item.kind}"),
         "severity": item.severity,
         "month": item.month,
-        "p_miss": item.p_miss,
-        "expected": item.expected,
-        "target": item.target,
+        "p_miss": _rounded(item.p_miss, 6),
+        "expected": _rounded(item.expected, 2),
+        "target": _rounded(item.target, 2),
         "reasons": [
             {
                 "code": reason.code,
                 "text": reason_words(reason, words),
-                "value": _finite(reason.value),
-                "baseline": _finite(reason.baseline),
+                "value": _rounded(reason.value, 4),
+                "baseline": _rounded(reason.baseline, 4),
                 **{k: v for k, v in reason.numbers.items() if k in ("difference", "p_miss_difference")},
             }
             for reason in item.reasons
@@ -173,7 +173,7 @@ def _document(item: WarningItem, words: AlertWords, status: str, opened_at: str)
             {
                 "code": one.code,
                 "text": advice_words(one, words),
-                "expected_gain": _finite(one.expected_gain),
+                "expected_gain": _rounded(one.expected_gain, 2),
                 "evidence": one.evidence,
             }
             for one in item.suggestions
@@ -183,8 +183,9 @@ def _document(item: WarningItem, words: AlertWords, status: str, opened_at: str)
     }
 
 
-def _finite(value: float | None) -> float | None:
-    return None if value is None or not np.isfinite(value) else float(value)
+def _rounded(value: float | None, digits: int) -> float | None:
+    """The number as people may read it, None where it is missing: money to the cent."""
+    return None if value is None or not np.isfinite(value) else round(float(value), digits)
 
 
 _AS_MONEY = {"expected_below_target", "recent_mean"}
