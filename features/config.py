@@ -39,8 +39,9 @@ class Routing:
 
     `default_capacity`: places a week for a rep whose capacity is empty; None: the 90th percentile of his own weeks.
     `same_account`: a known account stays with its owner. `contact_hours`: the service level of first contact.
-    `newcomer_min`: least leads a week for a rep under a year of tenure. `high_value_max`: most leads of the top
-    value decile a rep may get in a week; None: no bound.
+    `newcomer_min`: least leads a week for a rep under a year of tenure. `newcomer_share`: least share (0-1) of a week's
+    expected value that all of them together get. `high_value_max`: most leads of the top value decile a rep may get in
+    a week; None: no bound.
     """
 
     objective: Literal["expected_value", "wins"] = "expected_value"
@@ -50,6 +51,7 @@ class Routing:
     exploration: float = 0.03
     holdout: float = 0.0
     newcomer_min: int = 0
+    newcomer_share: float = 0.0
     high_value_max: int | None = None
 
 

@@ -113,6 +113,7 @@ _SECTIONS: Final[dict[str, dict[str, Check]]] = {
         "exploration": _number(0, 1, included=True),
         "holdout": _number(0, 1, included=True),
         "newcomer_min": _whole(0, 1_000_000),
+        "newcomer_share": _number(0, 1, included=True),
         "high_value_max": _whole(0, 1_000_000),
     },
     "stages": {"order": _are_texts},

@@ -46,7 +46,7 @@ _RULES = (
     "reps", "rep_ids", "index", "handed", "desk", "capacity", "last_lead_at", "_owners", "account_owners",
     "routed_at", "volume", "lead_ids", "typer",
 )  # fmt: skip
-_STEERS = ("recent_leads", "_scenario_values", "high_value_from")
+_STEERS = ("recent_leads", "_recent_values", "_scenario_values", "_scenario_worth", "high_value_from")
 
 
 @dataclass(frozen=True)
@@ -238,11 +238,21 @@ class Board:
     @cached_property
     def _scenario_values(self) -> Floats:
         """(S, R) worth of the recent leads."""
-        recent = self.recent_leads
-        blank: list[Mapping[str, object]] = [{}] * len(recent)
-        found = self.values(leads_of(recent, blank), self.as_of)
-        objective = self.config.routing.objective
-        return np.array([v.objective(objective) for v in found]).reshape(len(found), len(self.rep_ids))
+        recent, objective = self._recent_values, self.config.routing.objective
+        return np.array([v.objective(objective) for v in recent]).reshape(len(recent), len(self.rep_ids))
+
+    @cached_property
+    def _recent_values(self) -> list[Values]:
+        blank: list[Mapping[str, object]] = [{}] * len(self.recent_leads)
+        return self.values(leads_of(self.recent_leads, blank), self.as_of)
+
+    @cached_property
+    def _scenario_worth(self) -> Floats | None:
+        """(S, R) expected value (money) of the recent leads; None where routing maximises just that."""
+        if self.config.routing.objective == "expected_value":
+            return None
+        recent = self._recent_values
+        return np.array([v.expected for v in recent]).reshape(len(recent), len(self.rep_ids))
 
     def scenario(self, moment: int) -> Scenario:
         """Recent leads with the values they would have now, and who may have them at the moment."""
@@ -250,7 +260,7 @@ class Board:
         best = values.max(axis=1) if values.size else np.zeros(len(values))
         high = best >= self.high_value_from
         territories = [str(t) for t in self.recent_leads["territory"]]
-        return Scenario(values, eligible_matrix(self.desk, moment, territories), high)
+        return Scenario(values, eligible_matrix(self.desk, moment, territories), high, self._scenario_worth)
 
     @cached_property
     def high_value_from(self) -> float:

@@ -18,7 +18,7 @@ from features.moments import DAY, HOUR
 from features.rows import parse_rows
 from models.routing.holding import plan_batch, reconsider
 from models.routing.policy import Candidates, Choice, Exclusion, decide
-from models.routing.prices import Scenario
+from models.routing.prices import Prices, Scenario
 from models.routing.rules import eligible_matrix
 from models.routing.settings import Mode, PolicySettings, policy_settings
 from serving.board import Board
@@ -167,7 +167,7 @@ class RoutingDesk:
         return Candidates(
             self._objective(values), values.win_probability, exclusion, week.used.copy(), self.board.capacity,
             self._last_lead_at(), self.board.newcomers(decided_at), self.book.high_given(tx, week) if bounded else None,
-            values.uncertainty,
+            values.uncertainty, values.expected,
         )  # fmt: skip
 
     def _last_lead_at(self) -> Ints:
@@ -242,7 +242,7 @@ class RoutingDesk:
                 return None
             values = self._waiting_values(routed, moment)
             high = values.max(axis=1, initial=0.0) >= self.board.high_value_from
-            return Scenario(values, self._eligible(routed, moment), high)
+            return Scenario(values, self._eligible(routed, moment), high, self._worth_of(routed, moment))
 
         return scenario
 
@@ -253,6 +253,22 @@ class RoutingDesk:
             values = [self._objective(self.values_of(self.lead_of(stored), moment)) for stored in held]
             self._matrix = (key, np.array(values).reshape(len(held), len(self.board.rep_ids)))
         return self._matrix[1]
+
+    def _worth_of(self, held: Sequence[StoredDecision], moment: int) -> Floats | None:
+        """(H, R) expected value (money) of waiting leads; None where routing maximises just that."""
+        if self.board.config.routing.objective == "expected_value":
+            return None
+        values = [self.values_of(self.lead_of(stored), moment).expected for stored in held]
+        return np.array(values).reshape(len(held), len(self.board.rep_ids))
+
+    def _favour(self, prices: Prices, held: Sequence[StoredDecision], values: Floats, moment: int) -> Floats | None:
+        """(H, R) what waiting leads count on top at newcomers, for their share; None where nothing."""
+        if prices.newcomer_rate == 0.0:
+            return None
+        worth = self._worth_of(held, moment)
+        return np.where(
+            self.board.newcomers(moment), prices.newcomer_rate * (values if worth is None else worth), 0.0
+        )  # fmt: skip
 
     def _eligible(self, held: Sequence[StoredDecision], moment: int) -> Flags:
         """(H, R) who may have which waiting lead but for places."""
@@ -304,7 +320,7 @@ class RoutingDesk:
             eligible = eligible & ~(high[:, None] & full[None, :])
         return [
             self._release_to(tx, self.lead_of(held[one.lead]), moment, one.rep, one.price)
-            for one in reconsider(values, eligible, prices, room)
+            for one in reconsider(values, eligible, prices, room, favour=self._favour(prices, held, values, moment))
         ]
 
     def _release_by_rules(self, tx: Transaction, moment: int, held: Sequence[StoredDecision]) -> list[StoredDecision]:
@@ -388,10 +404,14 @@ class RoutingDesk:
         if not leads:
             return np.zeros(0, dtype=np.int64)
         prices = self.book.prices(tx, decided_at, self._scenario_at(decided_at))
-        values = np.stack([self._objective(self.values_of(lead, decided_at)) for lead in leads])
+        worth = [self.values_of(lead, decided_at) for lead in leads]
+        values = np.stack([self._objective(one) for one in worth])
         eligible = eligible_matrix(self.board.desk, decided_at, [lead.text("territory") for lead in leads])
         room = np.maximum(self.board.capacity - self.book.week_of(tx, decided_at).used, 0)
-        return plan_batch(values, eligible, prices, room)
+        return plan_batch(
+            values, eligible, prices, room, share=self.book.newcomer_share(tx, decided_at),
+            worth=np.stack([one.expected for one in worth]),
+        )  # fmt: skip
 
     # -- writing ------------------------------------------------------------------------------------------------
 

@@ -178,6 +178,7 @@ def rule_lines(found: Replay, lang: Lang, currency: str = "") -> list[str]:
         t(
             lang, f"simulation_rule.{cost.rule}", wins=number(lang, cost.wins, 1),
             value=money(lang, currency, cost.value), short=number(lang, cost.short),
+            missing=money(lang, currency, cost.missing),
         )
         for cost in found.rule_costs
     ]  # fmt: skip

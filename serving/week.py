@@ -12,6 +12,7 @@ import numpy.typing as npt
 from features import moments
 from features.moments import WEEK
 from models.routing.prices import Prices, Scenario, no_prices, solve_prices
+from models.routing.share import NewcomerShare
 from models.routing.volume import remaining_volume
 from serving.board import Board
 from serving.leads import leads_of
@@ -52,6 +53,7 @@ class WeekBook:
         self._version = ledger.version
         self._starts: dict[int, tuple[int, int]] = {}
         self._high: dict[str, bool] = {}
+        self._worth: dict[tuple[str, str], float] = {}
         self._prices: tuple[tuple[object, ...], Prices] | None = None
 
     def carry(self, before: WeekBook) -> None:
@@ -140,7 +142,7 @@ class WeekBook:
         volume = remaining_volume(prior, self._arrived(tx, week, moment), elapsed)
         prices = solve_prices(
             scenario, room, volume, chance(board, f"prices|{key}"), held=held_scenario(held), lower=lower,
-            upper_high=upper,
+            upper_high=upper, share=self.newcomer_share(tx, moment),
         )  # fmt: skip
         self._prices = (key, prices)
         return prices
@@ -154,6 +156,41 @@ class WeekBook:
         if routing.high_value_max is not None:
             upper = np.maximum(routing.high_value_max - self.high_given(tx, week), 0)
         return lower, upper
+
+    def newcomer_share(self, tx: Transaction, moment: int) -> NewcomerShare | None:
+        """Newcomers' least share of the week's expected value, with what has been given so far; None without one."""
+        board, share = self._board, self._board.config.routing.newcomer_share
+        if share <= 0.0 or board.unit is None:
+            return None
+        newcomer, week = board.newcomers(moment), self.week_of(tx, moment)
+        unknown = [place for place in week.placed if place not in self._worth]
+        if unknown:
+            self._worth.update(self._worths(tx, unknown))
+        given = [0.0, 0.0]
+        for place in week.placed:
+            rep = board.index.get(place[0])
+            given[1] += self._worth[place]
+            given[0] += self._worth[place] if rep is not None and newcomer[rep] else 0.0
+        return NewcomerShare(share, newcomer, *given)
+
+    def _worths(self, tx: Transaction, places: Sequence[tuple[str, str]]) -> dict[tuple[str, str], float]:
+        """Expected value (money) of placed leads: as their decision said, else as the tables' lead is worth now."""
+        board = self._board
+        decided = tx.decided([lead_id for _, lead_id in places])
+        found = dict.fromkeys(places, 0.0)
+        for rep_id, lead_id in places:
+            if lead_id in decided:
+                said = decided[lead_id].record.get("expected_value")
+                found[rep_id, lead_id] = float(said) if isinstance(said, (int, float)) else 0.0
+        rest = [place for place in places if place[1] not in decided and place[0] in board.index]
+        table = board.known.leads
+        rows = table.loc[table["lead_id"].isin([lead_id for _, lead_id in rest]).to_numpy()].reset_index(drop=True)
+        leads = leads_of(rows, [{}] * len(rows))
+        values = dict(zip((lead.lead_id for lead in leads), board.values(leads, board.as_of), strict=True))
+        for rep_id, lead_id in rest:
+            if lead_id in values:
+                found[rep_id, lead_id] = float(values[lead_id].expected[board.index[rep_id]])
+        return found
 
     def _arrived(self, tx: Transaction, week: Week, moment: int) -> int:
         """Leads for routing that came in from the week's start to the moment, in tables or here."""

@@ -15,11 +15,12 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from features.config import Routing
 from models.conversion.design import text_column
 from models.conversion.predictor import Trained
-from models.routing.bounds import BoundCost, bound_costs
+from models.routing.bounds import Wishes, bound_costs
 from models.routing.replay import Stream
-from models.routing.transport import Bounds
+from models.routing.share import NewcomerShare
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
@@ -79,46 +80,69 @@ def _gradient(trained: Trained, pairs: pd.DataFrame, scale: str) -> tuple[Floats
 
 @dataclass(frozen=True)
 class RuleCost:
-    """What a rule of the desk costs over the replayed weeks: expected wins and money lost, places it fell short by."""
+    """What a rule of the desk costs over the replayed weeks: expected wins and money lost, places it fell short by.
+
+    `missing`: money by which newcomers stayed below their share in weeks that could not give them more.
+    """
 
     rule: str
     wins: float
     value: float
     short: int
+    missing: float = 0.0
+
+
+@dataclass(frozen=True)
+class RuleScene:
+    """What the desk's rules are about. `newcomer` (R,); `high` (L,) of high value; `owner` (L,) rep of the lead's
+    account, -1 = nobody; None: there are no accounts."""
+
+    newcomer: Flags
+    high: Flags
+    owner: Ints | None = None
 
 
 def rule_costs(
     stream: Stream,
     start: int,
+    objective: Floats,
     value: Floats,
     wins: Floats,
-    newcomer: Flags,
-    high: Flags,
-    newcomer_min: int,
-    high_value_max: int | None,
+    scene: RuleScene,
+    routing: Routing,
 ) -> tuple[RuleCost, ...]:
-    """Costs of the rules that are set, summed over the weeks' exact optima with and without them; () without any."""
-    asked = [("newcomer_min", newcomer_min > 0), ("high_value_max", high_value_max is not None)]
-    asked.append(("both", asked[0][1] and asked[1][1]))
-    names = [name for name, there in asked if there]
-    if not names:
-        return ()
-    totals = {name: [0.0, 0.0, 0] for name in names}
+    """Costs of the rules that are set, summed over the weeks' exact optima with and without them; () without any.
+
+    `objective`, `value` (money) and `wins` (0-1) are (L, R): what routing maximises, and what is told of it.
+    """
+    totals: dict[str, list[float]] = {}
     rows = np.arange(start, stream.n_leads)
     for at, week in enumerate(stream.weeks):
         mine = rows[stream.week[rows] == week]
         if not mine.size:
             continue
         capacity = stream.capacity[at]
-        lower = np.where(newcomer, np.minimum(newcomer_min, capacity), 0).astype(np.int64)
-        upper = capacity if high_value_max is None else np.full(capacity.size, high_value_max, dtype=np.int64)
-        bounds = Bounds(lower, upper, high[mine])
-        costs: dict[str, BoundCost] = bound_costs(value[mine], wins[mine], stream.eligible[mine], capacity, bounds)
-        for name in names:
-            totals[name][0] += costs[name].wins
-            totals[name][1] += costs[name].value
-            totals[name][2] += costs[name].short
-    return tuple(RuleCost(name, float(a), float(b), int(c)) for name, (a, b, c) in totals.items())
+        wishes = _wishes(scene, mine, capacity, routing)
+        costs = bound_costs(objective[mine], wins[mine], stream.eligible[mine], capacity, wishes, value[mine])
+        for name, cost in costs.items():
+            so_far = totals.setdefault(name, [0.0, 0.0, 0.0, 0.0])
+            for place, more in enumerate((cost.wins, cost.value, cost.short, cost.missing)):
+                so_far[place] += more
+    return tuple(RuleCost(name, a, b, int(c), d) for name, (a, b, c, d) in totals.items())
 
 
-__all__ = ["LEVEL", "Gain", "RuleCost", "model_gain", "rule_costs"]
+def _wishes(scene: RuleScene, mine: Ints, capacity: Ints, routing: Routing) -> Wishes:
+    """The rules that are set, for one week's leads."""
+    lower = np.where(scene.newcomer, np.minimum(routing.newcomer_min, capacity), 0).astype(np.int64)
+    most = routing.high_value_max
+    owned = routing.same_account and scene.owner is not None
+    return Wishes(
+        lower=lower if routing.newcomer_min > 0 else None,
+        upper_high=None if most is None else np.full(capacity.size, most, dtype=np.int64),
+        high=scene.high[mine],
+        share=NewcomerShare(routing.newcomer_share, scene.newcomer) if routing.newcomer_share > 0 else None,
+        owner=scene.owner[mine] if owned and scene.owner is not None else None,
+    )
+
+
+__all__ = ["LEVEL", "Gain", "RuleCost", "RuleScene", "model_gain", "rule_costs"]

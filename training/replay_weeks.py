@@ -32,7 +32,7 @@ from models.routing.repriced import Repriced
 from models.routing.rules import Desk, eligible_matrix
 from models.routing.settings import policy_settings
 from training.datasets import Datasets, build_datasets, pair_columns
-from training.replay_gain import Gain, RuleCost, model_gain, rule_costs
+from training.replay_gain import Gain, RuleCost, RuleScene, model_gain, rule_costs
 from training.unit import pair_values
 
 Floats = npt.NDArray[np.float64]
@@ -108,7 +108,8 @@ class Replay:
 
 @dataclass(frozen=True)
 class _Scene:
-    """Stream and matrices of the replay; rows before `start` are history."""
+    """Stream and matrices of the replay; rows before `start` are history. `owner` (L,): rep who had the last lead of
+    the same account when the lead came, -1 = nobody."""
 
     stream: Stream
     start: int
@@ -121,6 +122,7 @@ class _Scene:
     lead_frame: pd.DataFrame
     rep_frame: pd.DataFrame
     matches: dict[str, Floats]
+    owner: Ints
 
 
 def replay_weeks(
@@ -171,10 +173,8 @@ def replay_weeks(
         trained = train_pooled(frame, columns, mode, begin, QUICK)
         ours, habit = (_placed(scene, choices[name]) for name in (OURS, HABIT))
         gain = model_gain(trained, ours, habit, conversion.calibrator.slope)
-    costs = rule_costs(
-        scene.stream, scene.start, scene.value, scene.p, newcomer, high, config.routing.newcomer_min,
-        config.routing.high_value_max,
-    )  # fmt: skip
+    wished = RuleScene(newcomer, high, scene.owner if (scene.owner >= 0).any() else None)
+    costs = rule_costs(scene.stream, scene.start, objective, scene.value, scene.p, wished, config.routing)
     return replace(found, model_gain=gain, rule_costs=costs)
 
 
@@ -230,7 +230,22 @@ def _scene(
     logged = np.array([index.get(str(rep), -1) for rep in overs.reindex(leads["lead_id"])], dtype=np.int64)
     start = int(np.searchsorted(at, begin))
     tenure = np.nan_to_num(reps["rep_tenure_years"].to_numpy(dtype=np.float64))
-    return _Scene(stream, start, leads, rep_ids, p, p * worth, logged, tenure, frame, reps, matches)
+    owner = _account_owners(known, leads, index)
+    return _Scene(stream, start, leads, rep_ids, p, p * worth, logged, tenure, frame, reps, matches, owner)
+
+
+def _account_owners(known: Tables, leads: pd.DataFrame, index: dict[str, int]) -> Ints:
+    """(L,) rep who was handed the newest lead of each lead's account before it came; -1 where nobody was."""
+    overs = hand_overs(known)
+    accounts = known.leads.set_index("lead_id")["account_id"]
+    overs = overs.assign(account=overs["lead_id"].map(accounts).fillna(""))
+    overs = overs.loc[(overs["account"] != "").to_numpy()].sort_values("assigned_at", kind="stable")
+    asked = pd.DataFrame({"at": leads["created_at"].to_numpy(dtype=np.int64), "account": leads["account_id"]})
+    given = pd.DataFrame(
+        {"at": overs["assigned_at"].to_numpy(dtype=np.int64), "account": overs["account"], "rep": overs["rep_id"]}
+    )
+    found = pd.merge_asof(asked, given, on="at", by="account", allow_exact_matches=False)
+    return np.array([index.get(str(rep), -1) for rep in found["rep"]], dtype=np.int64)
 
 
 def _own_places(known: Tables, rep_ids: list[str]) -> dict[tuple[int, int], int]:
@@ -291,8 +306,8 @@ def _policies(
         rng = np.random.default_rng(seed)
         every = max(stream.n_leads // 400, 1)
         ours = Repriced(
-            stream, objective, rng, settings, win_probability=scene.p, newcomer=newcomer, high=high, every=every,
-            name=OURS,
+            stream, objective, rng, settings, win_probability=scene.p, newcomer=newcomer, high=high, worth=scene.value,
+            owner=scene.owner, every=every, name=OURS,
         )  # fmt: skip
     return [
         ours,

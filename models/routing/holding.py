@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from models.routing.prices import Prices
+from models.routing.share import NewcomerShare, solve_shared, weighted
 from models.routing.transport import solve_transport
 
 Floats = npt.NDArray[np.float64]
@@ -36,6 +37,7 @@ def reconsider(
     *,
     slack: float = _SLACK,
     most: int | None = None,
+    favour: Floats | None = None,
 ) -> tuple[Release, ...]:
     """Releases among the held leads, the most valuable first; the rest goes on waiting.
 
@@ -52,10 +54,12 @@ def reconsider(
         (R,) places left this week.
     most
         Release no more than this many (prices move after each).
+    favour
+        (H, R) what a lead counts on top at a newcomer, None: nothing.
     """
     if values.shape[0] == 0 or not (eligible & (capacity > 0)[None, :]).any():
         return ()
-    net = values - prices.effective[None, :]
+    net = values - prices.effective[None, :] + (0.0 if favour is None else favour)
     # A lead that sets the price itself has a net value of zero up to rounding: it must not wait for itself.
     allowance = slack * np.abs(values)
     worth = np.where(eligible, net + allowance, 0.0)
@@ -69,11 +73,27 @@ def reconsider(
     return tuple(found if most is None else found[:most])
 
 
-def plan_batch(values: Floats, eligible: Flags, prices: Prices, capacity: Integers) -> Integers:
+def plan_batch(
+    values: Floats,
+    eligible: Flags,
+    prices: Prices,
+    capacity: Integers,
+    *,
+    share: NewcomerShare | None = None,
+    worth: Floats | None = None,
+) -> Integers:
     """(L,) rep of each lead of a batch, -1 = held: the exact best of the batch's net values on the places left.
 
     `prices` are those of the leads still to come *after* the batch; among each other the batch's leads compete here.
+    `share`: newcomers' least share of the week, kept over what is given, the batch, and what is to come at `prices`;
+    `worth` (L, R): expected value in money, None: `values` are that.
     """
     if values.shape[0] == 0 or values.shape[1] == 0:
         return np.full(values.shape[0], -1, dtype=np.int64)
-    return solve_transport(values - prices.effective[None, :], eligible, capacity).choice
+    net = values - prices.effective[None, :]
+    if share is None or share.share <= 0.0:
+        return solve_transport(net, eligible, capacity).choice
+    money = values if worth is None else worth
+    favoured = weighted(net, money, share.newcomer, prices.newcomer_rate)
+    wanted = share.after(prices.ahead_newcomers, prices.ahead_all)
+    return solve_shared(favoured, money, eligible, capacity, wanted).answer.choice

@@ -72,7 +72,8 @@ class Candidates:
 
     `value`: in the unit of the objective. `win_probability`: 0-1. `exclusion`: `Exclusion` codes, 0 = may have it.
     `used`, `capacity`: places this week. `last_lead_at`: moment of the last lead (int64 us, the smallest where none).
-    `newcomer`: under a year of tenure. `uncertainty`: sd of the win probability's logit, where known.
+    `newcomer`: under a year of tenure. `uncertainty`: sd of the win probability's logit, where known. `worth`: expected
+    value in money; None: `value` is that.
     """
 
     value: Floats
@@ -84,6 +85,7 @@ class Candidates:
     newcomer: Flags | None = None
     high_value_given: Integers | None = None
     uncertainty: Floats | None = None
+    worth: Floats | None = None
 
 
 @dataclass(frozen=True)
@@ -182,13 +184,16 @@ def _exclusions(candidates: Candidates, settings: PolicySettings, high_value: bo
 
 
 def _effective_price(candidates: Candidates, prices: Prices | None, settings: PolicySettings) -> Floats:
-    """(R,) price less the subsidy of newcomers who are short of their minimum; 0 where no price rules."""
+    """(R,) price less what newcomers are favoured by, short of their minimum or for their share; 0 where no price
+    rules."""
     if prices is None or settings.mode != "priced":
         return np.zeros(candidates.value.size)
-    if settings.newcomer_min <= 0 or candidates.newcomer is None:
+    if candidates.newcomer is None:
         return prices.place
     short = candidates.newcomer & (candidates.used < settings.newcomer_min)
-    return prices.place - np.where(short, prices.subsidy, 0.0)
+    worth = candidates.value if candidates.worth is None else candidates.worth
+    favour = np.where(candidates.newcomer, prices.newcomer_rate * worth, 0.0)
+    return prices.place - np.where(short, prices.subsidy, 0.0) - favour
 
 
 def _branches(

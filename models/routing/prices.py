@@ -10,13 +10,14 @@ falls to what the held leads make of the place as the week ends.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
 
 from features.compiled import compiled
 from models.routing import kernels
+from models.routing.share import NewcomerShare, solve_shared, weighted
 from models.routing.transport import Assignment, Bounds, solve_transport
 from models.routing.volume import VolumeEstimate
 
@@ -29,19 +30,30 @@ _MARGIN_ROUNDS = 60
 
 @dataclass(frozen=True)
 class Scenario:
-    """Leads that may come, by recent ones: `values` (S, R), `eligible` (S, R), `high` (S,) of high value."""
+    """Leads that may come, by recent ones: `values` (S, R), `eligible` (S, R), `high` (S,) of high value.
+
+    `worth` (S, R): expected value in money; None: `values` are that.
+    """
 
     values: Floats
     eligible: Flags
     high: Flags | None = None
+    worth: Floats | None = None
 
 
 @dataclass(frozen=True)
 class Prices:
-    """`place` (R,) >= 0 price of a rep's place; `subsidy` (R,) >= 0 bonus of a rep short of his lower bound."""
+    """`place` (R,) >= 0 price of a rep's place; `subsidy` (R,) >= 0 bonus of a rep short of his lower bound.
+
+    `newcomer_rate`: what each unit of expected value counts on top at a newcomer, so that newcomers keep their share.
+    `ahead_newcomers`, `ahead_all`: expected value (money) that newcomers, and all, are to get of the leads to come.
+    """
 
     place: Floats
     subsidy: Floats
+    newcomer_rate: float = 0.0
+    ahead_newcomers: float = 0.0
+    ahead_all: float = 0.0
 
     @property
     def effective(self) -> Floats:
@@ -63,6 +75,7 @@ def solve_prices(
     held: Scenario | None = None,
     lower: Integers | None = None,
     upper_high: Integers | None = None,
+    share: NewcomerShare | None = None,
     n_scenarios: int = 8,
     most_leads: int = 4_000,
     tolerance: float = 1e-3,
@@ -81,6 +94,8 @@ def solve_prices(
         Leads waiting now: certain, in every future.
     lower, upper_high
         (R,) leads still missing to a rep's lower bound; leads of high value a rep may still get.
+    share
+        Newcomers' least share of the week's expected value; its rate is found on the middle future.
     most_leads
         A future with more leads is thinned, and its capacity with it.
     """
@@ -92,8 +107,15 @@ def solve_prices(
         counts = np.zeros(1, dtype=np.int64)
     place, subsidy = np.zeros(n_reps), np.zeros(n_reps)
     bounded = bool(lower is not None and lower.any()) or upper_high is not None
+    rate, ahead = 0.0, (0.0, 0.0)
+    if share is not None and share.share > 0.0:
+        middle, places = _future(scenario, held, int(np.sort(counts)[counts.size // 2]), capacity, rng, most_leads)
+        rate, ahead = _rate(middle, places, share, Bounds(lower, upper_high, middle.high) if bounded else None)
     for count in counts:
         future, places = _future(scenario, held, int(count), capacity, rng, most_leads)
+        if rate > 0.0 and share is not None:
+            worth = future.values if future.worth is None else future.worth
+            future = replace(future, values=weighted(future.values, worth, share.newcomer, rate))
         if bounded:
             bounds = Bounds(lower, upper_high, future.high)
             answer = solve_transport(future.values, future.eligible, places, bounds=bounds, tolerance=tolerance)
@@ -102,7 +124,18 @@ def solve_prices(
         else:
             answer = solve_transport(future.values, future.eligible, places, tolerance=tolerance)
             place += 0.5 * (_margins(future, places, answer) + answer.prices)
-    return Prices(place / counts.size, subsidy / counts.size)
+    return Prices(place / counts.size, subsidy / counts.size, rate, *ahead)
+
+
+def _rate(
+    future: Scenario, places: Integers, share: NewcomerShare, bounds: Bounds | None
+) -> tuple[float, tuple[float, float]]:
+    """Rate that keeps the share in a future, and what newcomers and all get of it (money)."""
+    if future.values.shape[0] == 0:
+        return 0.0, (0.0, 0.0)
+    worth = future.values if future.worth is None else future.worth
+    found = solve_shared(future.values, worth, future.eligible, places, share, bounds=bounds, tolerance=1e-3)
+    return found.rate, share.given(found.answer.choice, worth)
 
 
 def _counts(remaining: VolumeEstimate | float, rng: np.random.Generator, n_scenarios: int) -> Integers:
@@ -135,11 +168,14 @@ def _future(
         )
     values, eligible = scenario.values[drawn], scenario.eligible[drawn]
     high = np.zeros(count, dtype=np.bool_) if scenario.high is None else scenario.high[drawn]
+    worth = None if scenario.worth is None else scenario.worth[drawn]
     if held is not None and held.values.shape[0]:
         values, eligible = np.vstack([values, held.values]), np.vstack([eligible, held.eligible])
         waiting = np.zeros(held.values.shape[0], dtype=np.bool_) if held.high is None else held.high
         high = np.concatenate([high, waiting])
-    return Scenario(values, eligible, high), places
+        if worth is not None:
+            worth = np.vstack([worth, held.values if held.worth is None else held.worth])
+    return Scenario(values, eligible, high, worth), places
 
 
 def _rounded(amounts: Floats, rng: np.random.Generator) -> Integers:

@@ -14,6 +14,7 @@ from models.routing.policy import Candidates, Choice, Exclusion, decide
 from models.routing.prices import Prices, Scenario, no_prices, solve_prices
 from models.routing.replay import Books, Placement, Stream
 from models.routing.settings import PolicySettings
+from models.routing.share import NewcomerShare
 from models.routing.volume import ArrivalProfile, VolumePrior, arrival_profile, remaining_volume, volume_prior
 
 Floats = npt.NDArray[np.float64]
@@ -26,8 +27,9 @@ class Repriced:
     """Prices of capacity with the remaining volume re-estimated, holding and release.
 
     `values` (L, R) as estimated at each lead's arrival; `win_probability` likewise (for the record only);
-    `newcomer` (R,), `high` (L,): for the bounds. `every`: leads between two solutions. `recent`: leads of the past
-    that the scenarios draw from. `choices`: the decision of each lead on its arrival, in order.
+    `newcomer` (R,), `high` (L,), `worth` (L, R) expected value in money (None: `values` are that): for the bounds.
+    `owner` (L,): rep who owns the lead's account, -1 = nobody. `every`: leads between two solutions. `recent`: leads of
+    the past that the scenarios draw from. `choices`: the decision of each lead on its arrival, in order.
     """
 
     stream: Stream
@@ -37,6 +39,8 @@ class Repriced:
     win_probability: Floats | None = None
     newcomer: Flags | None = None
     high: Flags | None = None
+    worth: Floats | None = None
+    owner: Integers | None = None
     every: int = 1
     recent: int = 2_000
     n_scenarios: int = 8
@@ -48,10 +52,12 @@ class Repriced:
     _first: int = field(default=0, init=False)
     _since: int = field(default=0, init=False)
     _high_given: Integers = field(default_factory=lambda: np.zeros(0, dtype=np.int64), init=False)
+    _given: list[float] = field(default_factory=lambda: [0.0, 0.0], init=False)  # money this week: newcomers, all
 
     def on_week(self, books: Books) -> None:
         self._since = -1
         self._high_given = np.zeros(books.capacity.size, dtype=np.int64)
+        self._given = [0.0, 0.0]
 
     def on_lead(self, i: int, books: Books) -> Sequence[Placement]:
         if self._since < 0:
@@ -59,7 +65,10 @@ class Repriced:
         if self._since < 0 or self._since >= self.every:
             self._prices, self._since = self._solve(i, books), 0
         self._since += 1
-        choice = decide(self._candidates(i, books), self._prices, self.settings, self.rng, high_value=self._is_high(i))
+        owner = None if self.owner is None or self.owner[i] < 0 else int(self.owner[i])
+        choice = decide(
+            self._candidates(i, books), self._prices, self.settings, self.rng, owner=owner, high_value=self._is_high(i)
+        )
         self.choices[i] = choice
         found: list[Placement] = [] if choice.rep is None else [(i, choice.rep)]
         waiting = [row for row in books.held if row != i]
@@ -90,11 +99,19 @@ class Repriced:
         held = np.array(books.held, dtype=np.int64)
         return solve_prices(
             self._scenario(rows), room, volume, self.rng, held=self._scenario(held),
-            lower=self._missing(books), upper_high=self._high_left(), n_scenarios=self.n_scenarios,
+            lower=self._missing(books), upper_high=self._high_left(), share=self._share(), n_scenarios=self.n_scenarios,
         )  # fmt: skip
 
     def _scenario(self, rows: Integers) -> Scenario:
-        return Scenario(self.values[rows], self.stream.eligible[rows], None if self.high is None else self.high[rows])
+        high = None if self.high is None else self.high[rows]
+        worth = None if self.worth is None else self.worth[rows]
+        return Scenario(self.values[rows], self.stream.eligible[rows], high, worth)
+
+    def _share(self) -> NewcomerShare | None:
+        """Newcomers' share of what is left of the week."""
+        if self.settings.newcomer_share <= 0.0 or self.newcomer is None:
+            return None
+        return NewcomerShare(self.settings.newcomer_share, self.newcomer, *self._given)
 
     def _missing(self, books: Books) -> Integers | None:
         """(R,) leads that newcomers still miss this week."""
@@ -113,7 +130,7 @@ class Repriced:
         chance = self.values[i] if self.win_probability is None else self.win_probability[i]
         return Candidates(
             self.values[i], chance, exclusion, books.used, books.capacity, books.last_lead_at,
-            self.newcomer, self._high_given,
+            self.newcomer, self._high_given, worth=None if self.worth is None else self.worth[i],
         )  # fmt: skip
 
     def _release(self, waiting: list[int], books: Books, just_given: int | None) -> list[Placement]:
@@ -128,7 +145,11 @@ class Repriced:
         high_left = self._high_left()
         if high_left is not None and self.high is not None:
             eligible = eligible & ~(self.high[rows][:, None] & (high_left <= 0)[None, :])
-        freed = reconsider(self.values[rows], eligible, self._prices, room)
+        favour = None
+        if self._prices.newcomer_rate > 0.0 and self.newcomer is not None:
+            money = (self.values if self.worth is None else self.worth)[rows]
+            favour = np.where(self.newcomer, self._prices.newcomer_rate * money, 0.0)
+        freed = reconsider(self.values[rows], eligible, self._prices, room, favour=favour)
         return [(int(rows[release.lead]), release.rep) for release in freed]
 
     def _counted(self, placements: list[Placement]) -> list[Placement]:
@@ -143,4 +164,8 @@ class Repriced:
                     left[rep] -= 1
                 self._high_given[rep] += 1
             kept.append((i, rep))
+            money = float((self.values if self.worth is None else self.worth)[i, rep])
+            self._given[1] += money
+            if self.newcomer is not None and self.newcomer[rep]:
+                self._given[0] += money
         return kept

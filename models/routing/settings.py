@@ -28,8 +28,9 @@ class PolicySettings:
         0: near-equals are equally likely; above: as likely as their (uncertainty)^favour_unknown.
     same_account
         The owner of the account comes first.
-    newcomer_min, high_value_max
-        Fewest leads a week of a newcomer; most high-value leads a week of a rep, None: no bound.
+    newcomer_min, newcomer_share, high_value_max
+        Fewest leads a week of a newcomer; least share (0-1) of a week's expected value of all newcomers together;
+        most high-value leads a week of a rep, None: no bound.
     n_alternatives
         How many reps a decision names beside the chosen one.
     """
@@ -41,11 +42,12 @@ class PolicySettings:
     favour_unknown: float = 0.0
     same_account: bool = True
     newcomer_min: int = 0
+    newcomer_share: float = 0.0
     high_value_max: int | None = None
     n_alternatives: int = 5
 
     def __post_init__(self) -> None:
-        for name in ("exploration", "holdout", "near_equal"):
+        for name in ("exploration", "holdout", "near_equal", "newcomer_share"):
             share = getattr(self, name)
             if not 0.0 <= share <= 1.0:
                 raise ConfigError(f"[routing] {name}: found {share}, expected a share between 0 and 1")
@@ -61,5 +63,6 @@ def policy_settings(routing: Routing, mode: Mode = "priced") -> PolicySettings:
     """Settings of one decision from the organisation's `[routing]` section; ConfigError where a value is impossible."""
     return PolicySettings(
         mode=mode, exploration=routing.exploration, holdout=routing.holdout, same_account=routing.same_account,
-        newcomer_min=routing.newcomer_min, high_value_max=routing.high_value_max,
+        newcomer_min=routing.newcomer_min, newcomer_share=routing.newcomer_share,
+        high_value_max=routing.high_value_max,
     )  # fmt: skip

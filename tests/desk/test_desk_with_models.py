@@ -153,6 +153,33 @@ def test_nobody_gets_more_valuable_leads_than_the_bound(core):
     assert len(used) >= 3
 
 
+def test_newcomers_get_their_share_of_a_week_one_by_one_and_in_batches(core):
+    """Four reps count as newcomers; a share above what they would get is reached."""
+    reached = {}
+    for share in (0.0, 0.45):
+        for way in ("single", "batch"):
+            made = core(f"[routing]\nnewcomer_share = {share}\nexploration = 0.0\n", home=f"{way}{share}")
+            board = made.state().board
+            moment = moments.end_of_week(board.as_of) + 12 * HOUR
+            newcomer = np.isin(board.rep_ids, ["R005", "R007", "R009", "R010"])
+            board.__dict__["newcomers"] = lambda _, newcomer=newcomer: newcomer
+            rows = [{k: v for k, v in row.items() if k != "territory"} for _, row in new_leads(made, 24)]
+            if way == "batch":
+                made.assign_batch(rows, decided_at=moment, lang="en")
+            else:
+                for row in rows:
+                    made.assign(row, decided_at=moment, lang="en")
+            with made.store.read() as view:
+                found = view.decided([row["lead_id"] for row in rows])
+            given = [(one.rep_id, one.record["expected_value"]) for one in found.values() if one.rep_id]
+            mine = {rep for rep, yes in zip(board.rep_ids, newcomer, strict=True) if yes}
+            total = sum(value for _, value in given)
+            reached[share, way] = sum(value for rep, value in given if rep in mine) / total
+    for way in ("single", "batch"):
+        assert reached[0.0, way] < 0.43
+        assert reached[0.45, way] >= 0.44
+
+
 def test_after_any_event_the_desk_sees_what_a_desk_built_anew_sees(core, world):
     """Values, places, rules and owners after each kind of event equal those of a rebuild to the bit."""
     made = core()

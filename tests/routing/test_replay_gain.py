@@ -16,7 +16,7 @@ from models.routing.replay import Stream
 from serving.board import Board
 from serving.simulation import Simulation, headline, rule_lines
 from training import replay_weeks
-from training.replay_gain import model_gain, rule_costs
+from training.replay_gain import RuleScene, model_gain, rule_costs
 
 DAY = 86_400_000_000
 COLUMNS = PairColumns(("lead_x",), ("industry",), ("rep_tenure_years",))
@@ -101,18 +101,30 @@ def test_wishes_cost_what_the_best_leads_would_have_brought():
         week, week, np.zeros(2), np.ones((2, 2), dtype=bool), np.zeros(1, dtype=np.int64), np.full((1, 2), 2)
     )
     newcomer, high = np.array([False, True]), np.array([True, False])
-    assert rule_costs(stream, 0, value, value / 20, newcomer, high, 0, None) == ()
-    (floor,) = rule_costs(stream, 0, value, value / 20, newcomer, high, 1, None)
+    scene = RuleScene(newcomer, high)
+
+    def costs(owned=None, **rules):
+        asked = scene if owned is None else RuleScene(newcomer, high, owned)
+        return rule_costs(stream, 0, value, value, value / 20, asked, Routing(**rules))
+
+    assert costs() == ()
+    (floor,) = costs(newcomer_min=1)
     assert (floor.rule, floor.value, floor.short) == ("newcomer_min", pytest.approx(7.0), 0)
     assert floor.wins == pytest.approx(7.0 / 20)
-    names = [cost.rule for cost in rule_costs(stream, 0, value, value / 20, newcomer, high, 1, 0)]
-    assert names == ["newcomer_min", "high_value_max", "both"]
+    names = [cost.rule for cost in costs(newcomer_min=1, high_value_max=0)]
+    assert names == ["newcomer_min", "high_value_max", "together"]
+    share, owned, together = costs(np.array([-1, 1]), newcomer_share=0.2)
+    assert (share.rule, share.missing) == ("newcomer_share", 0.0)
+    assert share.value > 0
+    assert (owned.rule, owned.value) == ("same_account", pytest.approx(7.0))
+    assert together.value >= max(share.value, owned.value) - 1e-9
+    assert [cost.rule for cost in costs(np.array([-1, 1]), same_account=False, newcomer_min=1)] == ["newcomer_min"]
 
 
 @pytest.fixture(scope="module")
 def replayed():
     world = generate(WorldConfig(n_reps=12, n_months=12, seed=3, leads_per_rep_month=16.0, structure="industry"))
-    settings = Config(routing=Routing(objective="wins", newcomer_min=1))
+    settings = Config(routing=Routing(objective="wins", newcomer_min=1, newcomer_share=0.2))
 
     def desk_of(_, moment):
         board = Board(world.tables, settings, moment, None)
@@ -150,8 +162,12 @@ def test_a_replay_gives_its_gain_an_interval_and_the_cost_of_the_newcomers_minim
         gain = found.model_gain
         assert gain.wins_low < gain.wins < gain.wins_high
         assert gain.wins == pytest.approx(found.result("fairlead").wins - found.result("habit").wins)
-    assert [cost.rule for cost in found.rule_costs] == ["newcomer_min"]
-    assert found.rule_costs[0].wins >= -1e-6
+    costs = {cost.rule: cost for cost in found.rule_costs}
+    assert list(costs) == ["newcomer_min", "newcomer_share", "same_account", "together"]
+    assert all(cost.wins >= -1e-6 for cost in costs.values())
+    assert costs["together"].wins > 0
+    lines = [line for lang in ("en", "zh") for line in rule_lines(found, lang, "EUR")]
+    assert len(lines) == 8
 
 
 def test_own_prospects_take_places_of_the_replayed_weeks(replayed):
@@ -171,6 +187,6 @@ def test_text_shows_every_column_and_what_wishes_cost(replayed, lang):
     shown = replace(found, has_truth=True, results=tuple(replace(one, true_wins=123.25) for one in found.results))
     lines = Simulation(shown, "EUR", {}).as_text(lang).splitlines()
     assert sum("123.2" in line or "123.3" in line for line in lines) == len(found.results)
-    assert len(rule_lines(found, lang, "EUR")) == 1
+    assert len(rule_lines(found, lang, "EUR")) == len(found.rule_costs) == 4
     if found.model_gain is not None:
         assert "90" in headline(found, lang, "EUR")

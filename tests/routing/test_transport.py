@@ -12,7 +12,7 @@ from hypothesis.extra import numpy as npst
 from scipy.optimize import linear_sum_assignment, linprog
 
 from features.errors import RequestError
-from models.routing.bounds import bound_costs
+from models.routing.bounds import Wishes, bound_costs
 from models.routing.transport import Bounds, solve_transport
 
 TOLERANCE = 1e-3
@@ -146,7 +146,9 @@ def test_a_rep_below_his_minimum_shows_a_subsidy_and_the_cost_is_counted_in_wins
     assert answer.choice.tolist() == [0, 1]
     assert answer.subsidies[1] == pytest.approx(0.5, abs=0.31)
     assert answer.prices[1] == 0.0
-    cost = bound_costs(values, values / 2, ones, capacity, Bounds(lower=lower))
+    high = np.zeros(2, dtype=bool)
+    wishes = Wishes(lower=lower, upper_high=np.zeros(2, dtype=np.int64), high=high)
+    cost = bound_costs(values, values / 2, ones, capacity, wishes)
     assert cost["newcomer_min"].value == pytest.approx(0.5)
     assert cost["newcomer_min"].wins == pytest.approx(0.25)
     assert cost["high_value_max"].value == pytest.approx(0.0)

@@ -34,6 +34,7 @@ def test_everything_said(tmp_path):
             exploration = 0
             holdout = 0.05
             newcomer_min = 2
+            newcomer_share = 0.1
             high_value_max = 3
             [stages]
             order = ["初访", "demo"]
@@ -58,7 +59,7 @@ def test_everything_said(tmp_path):
     routing = config.routing
     assert (routing.objective, routing.default_capacity, routing.same_account) == ("wins", 12, False)
     assert (routing.contact_hours, routing.exploration, routing.holdout) == (4, 0, 0.05)
-    assert (routing.newcomer_min, routing.high_value_max) == (2, 3)
+    assert (routing.newcomer_min, routing.newcomer_share, routing.high_value_max) == (2, 0.1, 3)
     assert config.stage_order == ("初访", "demo")
     assert (config.leads.ignore, config.leads.dead_after_days, config.warnings.budget) == (("x",), 90, 5)
     assert config.store_url == "postgresql://h/b"
