@@ -38,6 +38,7 @@ from serving.insight import Insight, dump_json, plain_value
 from serving.leads import Lead, leads_of
 from serving.release_probe import probe_release
 from serving.session import Session, apply_event
+from serving.shadow import Shadow
 from serving.state import State
 from serving.store import Reader, Store, StoredDecision, Transaction, UnknownWarningError
 from serving.texts import as_lang
@@ -75,6 +76,7 @@ class Core(Insight):
         self._refused: ReleaseError | None = None
         self._unit = self._load_unit(session.as_of)
         self._state = self._make_state(self._base, last, None)
+        self.shadow = Shadow(self)
 
     # -- state --------------------------------------------------------------------------------------------------
 
@@ -125,6 +127,10 @@ class Core(Insight):
         with self.store.read() as view:
             return self._caught_up(view)
 
+    def deciding(self) -> State:
+        """The state that decided last, without asking the store for events."""
+        return self._state
+
     def _caught_up(self, view: Reader, last_event: int | None = None) -> State:
         with self._swap:
             if (view.last_event() if last_event is None else last_event) == self._state.last_event:
@@ -168,6 +174,7 @@ class Core(Insight):
         self._clock_thread = threading.Thread(target=self._run_clock, name="fairlead-clock", daemon=True)
         self._clock_thread.start()
         threading.Thread(target=self._follow_champion, name="fairlead-follower", daemon=True).start()
+        self.shadow.start(self._stop)
 
     def _follow_champion(self) -> None:
         """Take a promotion or rollback within seconds; a release that cannot be used is refused once and logged."""
@@ -527,6 +534,7 @@ class Core(Insight):
             model_age_seconds=None if until is None else (now - until) / SECOND,
             feature_age_seconds=(now - self._state.board.as_of) / SECOND,
             fallback=self._unit is None,
+            shadow=self.shadow.counts(),
         )
 
     def team(self, manager: str) -> Team:

@@ -21,11 +21,14 @@ from models.forecasting.draws import Level, to_table
 from models.forecasting.inputs import Changes
 from models.forecasting.whatif import FollowUpEffect, follow_up_gain, forecast_both, members_of, what_if_table
 from serving.alerts import AlertWords, alert_documents, forecast_reason_rows, signals
+from serving.comparison import MOST_CHOICES, Comparison, compare, outcomes_of
 from serving.session import Session
+from serving.shadow import Shadow
 from serving.state import State
 from serving.store import AlertState, Store
 from serving.texts import as_lang
 from serving.wording import Json
+from training.release import challenger
 
 
 def dump_json(document: object) -> str:
@@ -38,6 +41,7 @@ class Insight(ABC):
 
     session: Session
     store: Store
+    shadow: Shadow
 
     @abstractmethod
     def state(self) -> State:
@@ -195,6 +199,34 @@ class Insight(ABC):
         assert state.unit is not None
         index = None if month is None else _month(month)
         return build_payload(state.board, state.unit, self.session.config, index)
+
+    def comparison(self) -> tuple[str | None, Comparison]:
+        """Version that runs in shadow (None for none), and what shadow mode has seen of it."""
+        named = challenger(self.session.home.releases)
+        with self.store.read() as view:
+            choices = view.shadow_choices(named, MOST_CHOICES) if named else []
+        board, unit = self.state().board, self.shadow.unit
+        known = None
+        if choices and unit is not None and board.unit is not None and unit.version == named:
+            ours = [one for one in choices if one.champion == board.unit.version]
+            dead = self.session.config.leads.dead_after_days
+            known = outcomes_of(ours, board.tables, board.as_of, dead, board.unit, unit)
+        return named, compare(choices, known)
+
+    def challenger(self) -> Json:
+        """`{"challenger", "champion", "refused", "failed", "skipped", "agreement", "worth", "sources", ...}`."""
+        named, found = self.comparison()
+        unit, shown = self.state().board.unit, found.as_dict()
+        for name in ("since", "until"):
+            shown[name] = None if shown[name] is None else moments.iso(shown[name], self.zone)
+        return {
+            "challenger": named,
+            "champion": None if unit is None else unit.version,
+            "refused": self.shadow.refused,
+            "failed": self.shadow.failed,
+            "skipped": self.shadow.skipped,
+            **shown,
+        }
 
     def write_report(self, out: Path, month: str | None, lang: str | None = None) -> list[Path]:
         """Write `drivers.json` and `report.html` into a folder; the paths."""

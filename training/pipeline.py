@@ -32,6 +32,7 @@ from training.release import (
     ReleaseError,
     champion,
     export_release,
+    name_challenger,
     promote,
     promotions,
     release_for,
@@ -138,6 +139,8 @@ def train_release(
         if promoted and not stands:
             _promote(releases, version, request, verdict)
         in_charge = champion(releases) == version
+        if not stands:
+            _watch(releases, version, request.as_of, promoted=promoted)
         say("registry")
         log_outcome(tracker, run_id, releases, Outcome(sets, unit, found, folds, verdict, version, promoted, trials))
     status = _status(releases, promoted, in_charge)
@@ -166,6 +169,15 @@ def _promote(releases: Path, version: str, request: TrainRequest, verdict: Verdi
     reason = request.reason or "; ".join(verdict.reasons())
     action = "backfill" if earlier else "promote"
     promote(releases, Promotion(version, request.as_of, action, reason, request.now))
+
+
+def _watch(releases: Path, version: str, as_of: int, *, promoted: bool) -> None:
+    """Let a release that was not promoted run in shadow; one that takes over ends the shadow, a backfill changes none."""
+    record = standing(promotions(releases))
+    if promoted and champion(releases) == version:
+        name_challenger(releases, None)
+    elif not promoted and record and as_of >= record[-1].data_until:
+        name_challenger(releases, version)
 
 
 def _status(releases: Path, promoted: bool, in_charge: bool) -> str:

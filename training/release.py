@@ -8,6 +8,7 @@ same data, code and seed give the same version on any machine.
     releases/<version>/*.json, *.txt     the parts
     releases/promotions.jsonl            one line a promotion, backfill or rollback, appended
     releases/champion                    the version in charge: a relative link to its folder
+    releases/challenger                  the version that runs in shadow, one line of text; absent where there is none
 
 A release trained for an earlier moment than the champion's is a backfill: it answers for moments before the champion's
 data end and leaves the champion where it is. A rollback withdraws the version that it leaves.
@@ -223,6 +224,25 @@ def champion(releases: Path) -> str | None:
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise ReleaseError(f"{path}: no readable manifest.json tells which release this is") from error
     return path.read_text(encoding="utf-8", errors="replace").strip() or None if path.exists() else None
+
+
+def challenger(releases: Path) -> str | None:
+    """Version that runs in shadow beside the champion, or None; never the champion itself."""
+    path = releases / "challenger"
+    try:
+        named = path.read_text(encoding="utf-8", errors="replace").strip()
+    except OSError:
+        return None
+    return named if named and "/" not in named and named != champion(releases) else None
+
+
+def name_challenger(releases: Path, version: str | None) -> None:
+    """Let a version run in shadow from now on, in place of any other; None ends it."""
+    path = releases / "challenger"
+    if version is None:
+        path.unlink(missing_ok=True)
+    else:
+        _write(path, version.encode() + b"\n")
 
 
 def release_for(releases: Path, as_of: int, zone: str = "UTC") -> Release:

@@ -72,6 +72,21 @@ def _families(found: MetricsSnapshot) -> Iterator[Metric]:
     yield CounterMetricFamily("fairlead_event_rows", "Rows received as events.", value=found.event_rows)
     yield _gauge("held_leads", "Leads that wait for a place.", found.held)
     yield _gauge("fallback", "1 while no model can be used and rules alone decide.", float(found.fallback))
+    if found.shadow is not None:
+        shadow = CounterMetricFamily(
+            "fairlead_shadow_choices", "Decisions that the challenger looked at, by result.", labels=["result"]
+        )
+        for result, count in sorted(found.shadow.items()):
+            shadow.add_metric([result], count)
+        yield shadow
+    if found.drift is not None:
+        change = GaugeMetricFamily("fairlead_drift_change", "Change as last looked at.", labels=["kind", "name"])
+        alarm = GaugeMetricFamily("fairlead_drift_alarm", "1 where the change is an alarm.", labels=["kind", "name"])
+        for (kind, name), (by, is_alarm) in sorted(found.drift.items()):
+            change.add_metric([kind, name], by)
+            alarm.add_metric([kind, name], float(is_alarm))
+        yield change
+        yield alarm
     if found.model_age_seconds is not None:
         yield _gauge("model_age_seconds", "Age of the release that decides.", found.model_age_seconds)
     if found.feature_age_seconds is not None:

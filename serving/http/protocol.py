@@ -52,7 +52,9 @@ class DecisionFilters:
 class MetricsSnapshot:
     """Totals from the store, and ages in seconds (None where there is no model, no data).
 
-    `fallback`: no model can be used, rules alone decide.
+    `fallback`: no model can be used, rules alone decide. `shadow`: decisions that a challenger looked at, by result
+    (agree, differ, not_compared, failed, skipped); None without a challenger. `drift`: change and alarm of each
+    (kind, name) as last looked at; None before the first look.
     """
 
     decisions: Mapping[str, int]
@@ -62,6 +64,8 @@ class MetricsSnapshot:
     model_age_seconds: float | None = None
     feature_age_seconds: float | None = None
     fallback: bool = False
+    shadow: Mapping[str, int] | None = None
+    drift: Mapping[tuple[str, str], tuple[float, bool]] | None = None
 
 
 class ServiceProtocol(Protocol):
@@ -142,6 +146,10 @@ class ServiceProtocol(Protocol):
 
     def models(self) -> Json:
         """Versions and metrics of the releases."""
+        ...
+
+    def challenger(self) -> Json:
+        """What the release in shadow would have done with the decisions since it was named."""
         ...
 
     def reload_models(self) -> Json:

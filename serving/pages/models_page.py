@@ -15,6 +15,7 @@ from serving.pages.today import model_state
 from serving.pages.visit import Sent, Visit, sends, visits
 from serving.reports.tables import Cell, Row, TableView, numeric, text
 from serving.texts import has
+from training.release import challenger
 
 router = APIRouter(include_in_schema=False)
 
@@ -46,6 +47,7 @@ def models(visit: Annotated[Visit, visits("models")]) -> Response:
         "teams": sorted({seat.team_id for seat in visit.book.seats(visit.book.moment()) if seat.team_id})
         if may_switch
         else [],
+        "challenger": challenger(core.session.home.releases),
         "experiment": _experiment(visit),
     }
     return visit.page("models.html.j2", context)

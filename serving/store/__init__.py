@@ -8,9 +8,13 @@ from serving.store.events import EventBatch
 from serving.store.keys import ROLES, ApiKey
 from serving.store.schema import StoreVersionError
 from serving.store.session import StoreBusyError, StoreError, StoreUnavailableError
+from serving.store.shadow import AGREE, DIFFER, NOT_COMPARED, ShadowChoice
 
 __all__ = [
+    "AGREE",
+    "DIFFER",
     "FEED_KINDS",
+    "NOT_COMPARED",
     "ROLES",
     "AlertState",
     "ApiKey",
@@ -21,6 +25,7 @@ __all__ = [
     "Page",
     "Pulse",
     "Reader",
+    "ShadowChoice",
     "Store",
     "StoreBusyError",
     "StoreError",

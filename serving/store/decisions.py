@@ -162,14 +162,18 @@ class DecisionReader(Session):
         rows = self.run("SELECT owner_rep_id, MAX(owned_at) FROM decisions GROUP BY owner_rep_id")
         return {row[0]: int(row[1]) for row in rows if row[0] is not None}
 
-    def arrivals(self, since: int, until: int) -> list[tuple[str, int]]:
-        """(lead_id, moment) of the leads first decided in [since, until) and not found by a rep himself."""
+    def arrivals(self, since: int, until: int, before: int | None = None) -> list[tuple[str, int]]:
+        """(lead_id, moment) of the leads first decided in [since, until) and not found by a rep himself.
+
+        `before`: only by entries of the log with a lower number.
+        """
         query = (
             "SELECT p.lead_id, l.at FROM log l JOIN payloads p ON p.seq = l.seq"
             " JOIN decisions d ON d.lead_id = p.lead_id"
             " WHERE l.kind = 'decision' AND l.at >= ? AND l.at < ? AND d.policy <> 'owner'"
         )
-        return [(row[0], int(row[1])) for row in self.run(query, since, until)]
+        last = () if before is None else (before,)
+        return [(row[0], int(row[1])) for row in self.run(query + " AND l.seq < ?" * len(last), since, until, *last)]
 
     def account_owner(self, account_id: str) -> tuple[str, int] | None:
         """Rep who has the newest lead of an account by decisions, overrides and moves, and since when."""
@@ -308,7 +312,7 @@ class DecisionWriter(LogWriter, DecisionReader):
         return self._known(lead_id)
 
     def erase_lead(self, lead_id: str, *, at: int, by: str) -> int:
-        """Number of log payloads erased: all that the store says about a lead, in decisions, log and events.
+        """Number of log payloads erased: all that the store says about a lead, in decisions, log, events and shadow.
 
         Places taken stay counted under a name that leads nowhere. The chain still verifies.
         """
@@ -321,6 +325,7 @@ class DecisionWriter(LogWriter, DecisionReader):
         )
         self.connection.execute(delete(payload).where(payload.c.lead_id == lead_id))
         self.connection.execute(delete(schema.decisions).where(schema.decisions.c.lead_id == lead_id))
+        self.connection.execute(delete(schema.shadow_choices).where(schema.shadow_choices.c.lead_id == lead_id))
         erasure = self.append("erasure", at, None, None, {"seqs": seqs, "by": by})
         self.connection.execute(
             update(schema.placements).where(schema.placements.c.lead_id == lead_id).values(lead_id=f"erased:{erasure}")

@@ -29,6 +29,7 @@ from serving.store.decisions import DecisionReader, DecisionWriter
 from serving.store.events import EventReader, EventWriter
 from serving.store.keys import ApiKey, KeyReader, KeyWriter
 from serving.store.session import Clock, StoreBusyError, StoreError, StoreUnavailableError
+from serving.store.shadow import ShadowReader, ShadowWriter
 
 _WAIT_SECONDS: Final = 30.0
 _ADVISORY_KEY: Final = 0x6661_6972_6C65_6164  # "fairlead"
@@ -53,7 +54,7 @@ class Pulse:
 
 
 @dataclass
-class Reader(LogReader, AlertReader, EventReader, KeyReader, DecisionReader):
+class Reader(LogReader, AlertReader, EventReader, KeyReader, ShadowReader, DecisionReader):
     """One consistent view of the store: everything read through it is as of the same moment."""
 
     def pulse(self) -> Pulse:
@@ -63,7 +64,7 @@ class Reader(LogReader, AlertReader, EventReader, KeyReader, DecisionReader):
 
 
 @dataclass
-class Transaction(AlertWriter, EventWriter, KeyWriter, DecisionWriter, Reader):
+class Transaction(AlertWriter, EventWriter, KeyWriter, ShadowWriter, DecisionWriter, Reader):
     """The exclusive writer: commits when the block ends, leaves nothing behind when it raises."""
 
     def pulse(self) -> Pulse:

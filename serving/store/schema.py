@@ -30,7 +30,7 @@ from sqlalchemy import (
 
 from features.errors import FairleadError
 
-VERSION: Final = 2
+VERSION: Final = 3
 
 # SQLite makes only INTEGER PRIMARY KEY the row's own id; BIGINT would cost a second tree.
 _BIG = BigInteger().with_variant(Integer(), "sqlite")
@@ -147,6 +147,24 @@ settings = Table(
 )
 
 
+# Beside the chain, not in it: what a challenger would have done decides nothing, and the chain is on a decision's path.
+shadow_choices = Table(
+    "shadow_choices",
+    METADATA,
+    Column("seq", _BIG, primary_key=True, autoincrement=False),
+    Column("challenger", String(80), primary_key=True),
+    Column("champion", String(80), nullable=False),
+    Column("lead_id", Text, nullable=False),
+    Column("decided_at", _BIG, nullable=False),
+    Column("result", String(16), nullable=False),
+    Column("rep_id", Text),
+    Column("would_rep_id", Text),
+    Column("body", Text, nullable=False),
+    Index("shadow_choices_by_challenger", "challenger", "seq"),
+    Index("shadow_choices_by_lead", "lead_id"),
+)
+
+
 class StoreVersionError(FairleadError):
     """The store was written by a newer Fairlead."""
 
@@ -159,7 +177,10 @@ def found_version(connection: Connection) -> int:
 
 
 def migrate(connection: Connection, now: int) -> None:
-    """Bring the store to `VERSION`; called inside an exclusive transaction, so two openers cannot meet in it."""
+    """Bring the store to `VERSION`; called inside an exclusive transaction, so two openers cannot meet in it.
+
+    Version 3 added `shadow_choices`, a table of its own, which `create_all` makes.
+    """
     found = found_version(connection)
     if found > VERSION:
         raise StoreVersionError(

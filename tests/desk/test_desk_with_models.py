@@ -9,61 +9,9 @@ import numpy as np
 import pytest
 
 from features import moments
-from features.config import Config
 from features.moments import DAY, HOUR
-from features.pairs import build_pairs
 from features.rows import parse_rows
-from features.spec import make_spec
-from features.synthetic import WorldConfig, generate, write_world
-from features.workdays import Workdays
-from features.world import build
-from models.conversion.amount import AmountModel
-from models.conversion.columns import PairColumns
-from models.conversion.model import ConversionModel
 from serving.leads import leads_of
-from serving.session import open_session
-from training.unit import ModelUnit
-
-
-@pytest.fixture(scope="module")
-def world(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("world")
-    made = WorldConfig(n_reps=8, n_months=8, seed=12)
-    write_world(folder, made)
-    return folder, generate(made).tables
-
-
-@pytest.fixture(scope="module")
-def unit(world):
-    """Models of the world, fitted for pairs, without a forecast: routing asks for none."""
-    tables = world[1]
-    as_of = tables.newest()
-    spec = make_spec(tables, Config(), as_of)
-    pairs = build_pairs(build(tables, as_of, spec))
-    columns = PairColumns(spec.lead_numeric, spec.lead_categorical, spec.rep_numeric, spec.pair_numeric)
-    conversion = ConversionModel.fit(pairs, columns, np.random.default_rng(3), n_sims=5, mode="pairs")
-    amount = AmountModel.fit(pairs, columns)
-    return ModelUnit(spec, conversion, amount, None, Workdays("weekdays"), as_of, version="test")
-
-
-@pytest.fixture
-def core(world, unit, tmp_path):
-    """core(toml, as_of=None): a core of the world with the models put in."""
-    opened = []
-
-    def make(toml="", home="home", as_of=None):
-        config = tmp_path / f"{len(opened)}.toml"
-        config.write_text(toml, encoding="utf-8")
-        (tmp_path / home).mkdir(exist_ok=True)
-        session = open_session(world[0], tmp_path / home, config, as_of)
-        one = session.core()
-        one.use(unit)
-        opened.append(one)
-        return one
-
-    yield make
-    for one in opened:
-        one.close()
 
 
 def new_leads(core, n, start=None, step=HOUR // 2):

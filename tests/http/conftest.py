@@ -141,6 +141,10 @@ class FakeService:
         self._called("models")
         return {"releases": []}
 
+    def challenger(self):
+        self._called("challenger")
+        return {"challenger": None}
+
     def reload_models(self):
         self._called("reload_models")
         return {"releases": []}

@@ -34,6 +34,7 @@ WHO = [
     ("POST", "/v1/warnings/idle:R1/acknowledge", {"by": "x"}, "manager hr admin"),
     ("GET", "/v1/drivers", None, "rep manager hr admin"),
     ("GET", "/v1/models", None, "scientist hr admin"),
+    ("GET", "/v1/models/challenger", None, "scientist hr admin"),
     ("POST", "/v1/models/reload", None, "scientist hr admin"),
     ("GET", "/v1/rule-mode", None, "admin"),
     ("PUT", "/v1/rule-mode", {"on": True}, "admin"),

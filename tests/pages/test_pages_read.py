@@ -28,6 +28,7 @@ PATHS = [
     "/reps/{hostile}",
     "/drivers",
     "/models",
+    "/models/challenger",
     "/sign-in",
 ]
 LANGUAGES = ["en", "zh"]

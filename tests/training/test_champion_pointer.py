@@ -6,7 +6,7 @@ import shutil
 
 import pytest
 
-from training.release import Promotion, champion, export_release, promote
+from training.release import Promotion, challenger, champion, export_release, name_challenger, promote
 
 
 @pytest.fixture
@@ -55,3 +55,20 @@ def test_where_links_cannot_be_made_a_line_of_text_stands_in(releases, monkeypat
     put(releases, one)
     assert (releases / "champion").read_text() == one + "\n"
     assert champion(releases) == one
+
+
+def test_the_challenger_is_named_beside_the_champion_and_is_never_the_champion(releases):
+    one, two = version_of(releases, 20_000), version_of(releases, 20_001)
+    assert challenger(releases) is None
+    put(releases, one)
+    name_challenger(releases, two)
+    assert (champion(releases), challenger(releases)) == (one, two)
+    put(releases, two)
+    assert challenger(releases) is None
+    put(releases, one)
+    assert challenger(releases) == two, "the name stays where a rollback makes it a rival again"
+    name_challenger(releases, None)
+    name_challenger(releases, None)
+    assert challenger(releases) is None
+    (releases / "challenger").write_text("../elsewhere\n")
+    assert challenger(releases) is None, "a name that leads out of the folder is none"

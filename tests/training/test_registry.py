@@ -11,7 +11,7 @@ import pytest
 from features.config import Config
 from training import tracking
 from training.datasets import build_datasets
-from training.release import champion, promotions, release_for, standing
+from training.release import challenger, champion, promotions, release_for, standing
 from training.rollback import roll_back
 from training.unit import ModelUnit
 
@@ -125,6 +125,7 @@ def test_retraining_and_rolling_back_move_the_aliases(new_home, tables):
     # Forced, since this is about aliases: whether the gate would agree is a matter of the world.
     second = place.train("2026-06-01", promote="force", reason="to see the aliases move")
     assert second["promoted"]
+    assert challenger(place.releases) is None
     tracker = tracking.open_tracker(place.mlruns)
     for name in MODELS:
         assert release_at(tracker, name, "champion") == second["release"]
@@ -142,6 +143,9 @@ def test_retraining_and_rolling_back_move_the_aliases(new_home, tables):
     assert refused["release"] == second["release"]
     assert not refused["promoted"]  # what a person has withdrawn only a person brings back
     assert champion(place.releases) == first
+    assert challenger(place.releases) == second["release"], "what the gate keeps back runs in shadow"
+    place.train("2026-03-01")
+    assert challenger(place.releases) == second["release"], "a backfill is no rival"
 
 
 def test_training_prints_nothing_of_its_own(new_home, capfd):

@@ -30,6 +30,36 @@ def models(call: Annotated[Call, needs("models")]) -> Response:
     return answer(call.service.models())
 
 
+_CHALLENGER = {
+    "challenger": "20260301-0d5b1c7a9e42", "champion": "20260201-6b1f0c2d3e4a", "refused": "", "failed": 0,
+    "skipped": 0, "n": 412, "n_not_compared": 37, "since": "2026-03-02T09:00:00+08:00",
+    "until": "2026-03-20T18:00:00+08:00", "n_held_by_one": 12,
+    "agreement": {"n": 375, "n_agree": 281, "share": 0.749, "ci_low": 0.711, "ci_high": 0.784},
+    "worth": {
+        "n": 352, "champion_by_champion": 5210.0, "challenger_by_champion": 5104.0, "champion_by_challenger": 5388.0,
+        "challenger_by_challenger": 5515.0,
+    },
+    "sources": [
+        {"name": "referral", "n": 120, "share": 0.81, "gain_by_champion": -60.0, "gain_by_challenger": 88.0},
+    ],
+    "reps": [{"rep_id": "R004", "champion": 9, "challenger": 15}],
+    "outcomes": {
+        "n": 140, "n_won": 22, "expected_champion": 19.7, "expected_challenger": 21.4, "brier_champion": 0.118,
+        "brier_challenger": 0.116,
+    },
+}  # fmt: skip
+
+
+@router.get(
+    "/v1/models/challenger",
+    summary="What the challenger would have done",
+    responses={**answers(_CHALLENGER), **problems()},
+)
+def challenger(call: Annotated[Call, needs("models")]) -> Response:
+    """Shadow mode: agreement with the champion, where they differ, both choices valued by both models, outcomes."""
+    return answer(call.service.challenger())
+
+
 @router.post("/v1/models/reload", summary="Take the promoted release", responses={**answers(_MODELS), **problems(409)})
 def reload_models(call: Annotated[Call, needs("reload_models")]) -> Response:
     """Load the promoted release beside the old one, check it, and change over without dropping a request."""
