@@ -3,10 +3,10 @@
     python -m benchmarks.train_command [--size small|large|both] [--seeds N] [--trials N]
 
 Small: 60 reps, 30 months, about 15,000 leads and 100,000 activities, limits 90 s and 1.5 GiB. Large: 1,000 reps (1,560
-with leavers), 250,000 leads and 2 million activities, limits 20 minutes and 8 GiB. The limits are for two cores that
-nobody else uses (with --trials: 10 minutes on the small size); CPU seconds are printed as well, for they hold on a busy machine too. Beside the command stands the
-plainest thing that answers the same question: pandas reads the same files, counts features with groupby, and LightGBM
-fits win probability once, without backtest, intervals, effects or release.
+with leavers), 250,000 leads and 2 million activities, limits 20 minutes and 8 GiB. With --trials small may take
+10 minutes. The limits are for two cores that nobody else uses; CPU seconds are printed as well, for they hold on a busy
+machine too. Beside the command stands the plainest thing that answers the same question: pandas reads the same files,
+counts features with groupby, and LightGBM fits win probability once, without backtest, intervals, effects or release.
 """
 
 from __future__ import annotations

@@ -172,7 +172,7 @@ def _promote(releases: Path, version: str, request: TrainRequest, verdict: Verdi
 
 
 def _watch(releases: Path, version: str, as_of: int, *, promoted: bool) -> None:
-    """Let a release that was not promoted run in shadow; one that takes over ends the shadow, a backfill changes none."""
+    """Let a release that was not promoted run in shadow; one that takes over ends that, a backfill changes nothing."""
     record = standing(promotions(releases))
     if promoted and champion(releases) == version:
         name_challenger(releases, None)

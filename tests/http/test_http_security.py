@@ -68,7 +68,7 @@ def test_every_route_of_the_api_has_a_right_and_stands_in_the_table_above(app):
         if path not in OPEN_PATHS - {"/metrics"}
     }
     assert ours == listed
-    assert len(ours) == 19
+    assert len(ours) == 20
     assert all(roles <= set(ROLES) for roles in ACCESS.values())
 
 
