@@ -16,7 +16,7 @@ import numpy.typing as npt
 from features import moments
 from features.moments import DAY, HOUR
 from features.rows import parse_rows
-from models.routing.holding import plan_batch, reconsider
+from models.routing.holding import any_worth_a_place, plan_batch, reconsider
 from models.routing.policy import Candidates, Choice, Exclusion, decide
 from models.routing.prices import Prices, Scenario
 from models.routing.rules import eligible_matrix
@@ -27,6 +27,7 @@ from serving.ledger import Ledger
 from serving.records import Recorder
 from serving.store import Pulse, StoredDecision, Transaction
 from serving.team import Values
+from serving.waiting import WaitingLeads, WaitingRows
 from serving.week import Week, WeekBook, chance
 
 Floats = npt.NDArray[np.float64]
@@ -71,7 +72,7 @@ class RoutingDesk:
         self._values: dict[tuple[str, int], Values] = {}
         self._leads: dict[str, Lead] = {}
         self._last_lead: tuple[int, Ints] = (-1, board.last_lead_at)
-        self._matrix: tuple[tuple[object, ...], Floats] | None = None
+        self._waiting = WaitingLeads(len(board.rep_ids), self.lead_of, self._worth_of)
 
     def attend(self, tx: Transaction, pulse: Pulse | None = None) -> RoutingDesk:
         """The desk, once what it remembers of the store is what the transaction sees."""
@@ -201,12 +202,16 @@ class RoutingDesk:
 
     def values_of(self, lead: Lead, moment: int) -> Values:
         """Worth of a lead with every rep, cached a day."""
-        key = (lead.lead_id, moment // DAY if moment >= self.board.as_of else moment)
+        key = (lead.lead_id, self._day_of(moment))
         if key not in self._values:
             if len(self._values) >= _MOST_REMEMBERED:
                 self._values.clear()
             self._values[key] = self.board.values([lead], moment)[0]
         return self._levelled(self._values[key])
+
+    def _day_of(self, moment: int) -> int:
+        """What worths are remembered by: the day, before the end of the data the moment itself."""
+        return moment // DAY if moment >= self.board.as_of else moment
 
     def _levelled(self, values: Values) -> Values:
         """Values in which reps of teams under rule mode count as average."""
@@ -237,24 +242,22 @@ class RoutingDesk:
         """The waiting leads as certain leads of every future; own prospects ask for nobody's place but their own."""
 
         def scenario(held: Sequence[StoredDecision]) -> Scenario | None:
-            routed = [one for one in held if self._finder(self.lead_of(one), moment) is None]
+            routed = self._routed(held, moment)
             if not routed:
                 return None
-            values = self._waiting_values(routed, moment)
+            waiting = self._rows_of(routed, moment)
+            values = waiting.taken()
             high = values.max(axis=1, initial=0.0) >= self.board.high_value_from
-            return Scenario(values, self._eligible(routed, moment), high, self._worth_of(routed, moment))
+            eligible = self._eligible(waiting, moment)[waiting.kinds]
+            return Scenario(values, eligible, high, self._money_of(routed, moment))
 
         return scenario
 
-    def _waiting_values(self, held: Sequence[StoredDecision], moment: int) -> Floats:
-        """(H, R) worth of waiting leads."""
-        key = (tuple(stored.lead_id for stored in held), moment // DAY, self.rules)
-        if self._matrix is None or self._matrix[0] != key:
-            values = [self._objective(self.values_of(self.lead_of(stored), moment)) for stored in held]
-            self._matrix = (key, np.array(values).reshape(len(held), len(self.board.rep_ids)))
-        return self._matrix[1]
+    def _routed(self, held: Sequence[StoredDecision], moment: int) -> list[StoredDecision]:
+        """The waiting leads that are nobody's own prospect."""
+        return [one for one in held if not self._waiting.finder(one) or self._finder(self.lead_of(one), moment) is None]
 
-    def _worth_of(self, held: Sequence[StoredDecision], moment: int) -> Floats | None:
+    def _money_of(self, held: Sequence[StoredDecision], moment: int) -> Floats | None:
         """(H, R) expected value (money) of waiting leads; None where routing maximises just that."""
         if self.board.config.routing.objective == "expected_value":
             return None
@@ -265,17 +268,21 @@ class RoutingDesk:
         """(H, R) what waiting leads count on top at newcomers, for their share; None where nothing."""
         if prices.newcomer_rate == 0.0:
             return None
-        worth = self._worth_of(held, moment)
+        worth = self._money_of(held, moment)
         return np.where(
             self.board.newcomers(moment), prices.newcomer_rate * (values if worth is None else worth), 0.0
         )  # fmt: skip
 
-    def _eligible(self, held: Sequence[StoredDecision], moment: int) -> Flags:
-        """(H, R) who may have which waiting lead but for places."""
-        names = [self.lead_of(stored).text("territory") for stored in held]
-        kinds = sorted(set(names))
-        rows = eligible_matrix(self.board.desk, moment, kinds)
-        return rows[[kinds.index(name) for name in names]]
+    def _worth_of(self, lead: Lead, moment: int) -> Floats:
+        return self._objective(self.values_of(lead, moment))
+
+    def _rows_of(self, held: Sequence[StoredDecision], moment: int) -> WaitingRows:
+        """Worth and territories of waiting leads."""
+        return self._waiting.rows(held, moment, (self._day_of(moment), self.rules))
+
+    def _eligible(self, waiting: WaitingRows, moment: int) -> Flags:
+        """(K, R) who may have leads of which territory but for places."""
+        return eligible_matrix(self.board.desk, moment, waiting.territories)
 
     def release(
         self, tx: Transaction, moment: int, waiting: Sequence[StoredDecision] | None = None
@@ -285,7 +292,7 @@ class RoutingDesk:
         if not everyone or not (self.board.capacity > self.book.week_of(tx, moment).used).any():
             return []
         found = self._release_own(tx, moment, everyone)
-        held = [stored for stored in everyone if self._finder(self.lead_of(stored), moment) is None]
+        held = self._routed(everyone, moment)
         if not held:
             return found
         return found + (
@@ -298,6 +305,8 @@ class RoutingDesk:
         """Own prospects whose finder is back or has a place again go to him, the longest waiting first."""
         found = []
         for stored in held:
+            if not self._waiting.finder(stored):
+                continue
             lead = self.lead_of(stored)
             rep = self._finder(lead, moment)
             if rep is None:
@@ -311,8 +320,14 @@ class RoutingDesk:
         """All waiting leads compete for the places left, at their prices."""
         week = self.book.week_of(tx, moment)
         prices = self.book.prices(tx, moment, self._scenario_at(moment))
-        values, eligible = self._waiting_values(held, moment), self._eligible(held, moment)
+        waiting = self._rows_of(held, moment)
+        eligible = self._eligible(waiting, moment)
         room = np.maximum(self.board.capacity - week.used, 0)
+        if prices.newcomer_rate == 0.0 and not any_worth_a_place(
+            waiting.values, waiting.rows, eligible, waiting.kinds, prices, room
+        ):
+            return []
+        values, eligible = waiting.taken(), eligible[waiting.kinds]
         most = self.board.config.routing.high_value_max
         if most is not None:
             full = self.book.high_given(tx, week) >= most

@@ -7,6 +7,7 @@ So capacity is decided by what the transaction sees, without reading a whole wee
 
 from __future__ import annotations
 
+from bisect import bisect_left, bisect_right, insort
 from dataclasses import dataclass, field
 
 from serving.store import Pulse, Reader, StoredDecision, Transaction
@@ -24,6 +25,7 @@ class Ledger:
     version: int = 0
     n_given: int = 0
     held: dict[str, StoredDecision] = field(default_factory=dict)
+    _queue: list[tuple[int, int, str]] = field(default_factory=list)  # (decided_at, seq, lead_id) of those held
     last_given: dict[str, int] = field(default_factory=dict)
     _head: str = ""
     _seq: int = -1
@@ -49,7 +51,10 @@ class Ledger:
 
     def _read_all(self, tx: Reader) -> None:
         self._places.clear()
-        self.held = {stored.lead_id: stored for stored in tx.held()}
+        self.held.clear()
+        self._queue.clear()
+        for stored in tx.held():
+            self._hold(stored)
         self.last_given = tx.last_given()
         self.n_given += 1
 
@@ -60,9 +65,9 @@ class Ledger:
                 taken.discard(place)
             taken.update((rep_id, lead_id) for of, rep_id in places if of == week)
         stored = tx.decision(lead_id)
-        self.held.pop(lead_id, None)
+        self._let_go(lead_id)
         if stored is not None and stored.status == "held":
-            self.held[lead_id] = stored
+            self._hold(stored)
         elif stored is not None and stored.owner_rep_id is not None:
             self._given(stored.owner_rep_id, stored.owned_at or stored.decided_at)
 
@@ -76,14 +81,23 @@ class Ledger:
 
     def waiting(self, moment: int) -> list[StoredDecision]:
         """Leads that wait and waited already at the moment, the longest waiting first."""
-        found = [stored for stored in self.held.values() if stored.decided_at <= moment]
-        return sorted(found, key=lambda stored: (stored.decided_at, stored.seq))
+        known = bisect_right(self._queue, moment, key=lambda one: one[0])
+        return [self.held[lead_id] for _, _, lead_id in self._queue[:known]]
+
+    def _hold(self, stored: StoredDecision) -> None:
+        self.held[stored.lead_id] = stored
+        insort(self._queue, (stored.decided_at, stored.seq, stored.lead_id))
+
+    def _let_go(self, lead_id: str) -> None:
+        stored = self.held.pop(lead_id, None)
+        if stored is not None:
+            del self._queue[bisect_left(self._queue, (stored.decided_at, stored.seq, lead_id))]
 
     def wrote(self, tx: Transaction, stored: StoredDecision) -> None:
         """Take over a decision or release that this transaction has just written."""
-        self.held.pop(stored.lead_id, None)
+        self._let_go(stored.lead_id)
         if stored.status == "held":
-            self.held[stored.lead_id] = stored
+            self._hold(stored)
         elif stored.rep_id is not None:
             if stored.week in self._places:
                 self._places[stored.week].add((stored.rep_id, stored.lead_id))

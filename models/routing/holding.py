@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from models.routing import kernels
 from models.routing.prices import Prices
 from models.routing.share import NewcomerShare, solve_shared, weighted
 from models.routing.transport import solve_transport
@@ -71,6 +72,18 @@ def reconsider(
     ]
     found.sort(key=lambda release: (-release.value, release.lead))
     return tuple(found if most is None else found[:most])
+
+
+def any_worth_a_place(
+    values: Floats, rows: Integers, eligible: Flags, kinds: Integers, prices: Prices, capacity: Integers
+) -> bool:
+    """Whether `reconsider` may release any of the held leads: one is worth its price at a rep with a place left.
+
+    Held lead i has the values of `values[rows[i]]` (n, R) and may go where `eligible[kinds[i]]` (K, R) says.
+    """
+    return bool(
+        kernels.any_worth(values, rows, eligible, kinds, prices.effective, np.asarray(capacity, np.int64), _SLACK)
+    )
 
 
 def plan_batch(

@@ -1,8 +1,9 @@
 """Inner loops of the auction: forward bids of leads, reverse bids of places, the dual bound, marginal prices.
 
-Plain Python on arrays, compiled by `models.routing.compiled`. Everywhere: `net` values (L, R) are scaled to order
-one and hold -inf where a pair is ruled out; `hold` (L,) is what a held lead is worth; places of rep j are rows
-`offsets[j]:offsets[j + 1]` of the place arrays, the first `filled[j]` of them taken.
+Plain Python on arrays, compiled by `features.compiled`. Everywhere: `net` values (L, R) are scaled to order
+one and hold -inf where a pair is ruled out; lead i has the values of row `rows[i]` (leads that are alike share one);
+`hold` (leads,) is what a held lead is worth; places of rep j are rows `offsets[j]:offsets[j + 1]` of the place arrays,
+the first `filled[j]` of them taken.
 
 References
 ----------
@@ -16,42 +17,65 @@ from typing import Any
 
 import numpy as np
 
+from features.compiled import compiled
+
 Array = np.ndarray[Any, np.dtype[Any]]
 
 
+@compiled
+def _largest(values: Array) -> float:  # pragma: no cover
+    """Largest of the values, -inf where there is none; four running maxima, so that none waits for the other."""
+    n = values.size
+    a, b, c, d = -np.inf, -np.inf, -np.inf, -np.inf
+    whole = n - n % 4
+    for k in range(0, whole, 4):
+        a = max(a, values[k])
+        b = max(b, values[k + 1])
+        c = max(c, values[k + 2])
+        d = max(d, values[k + 3])
+    for k in range(whole, n):
+        a = max(a, values[k])
+    return max(a, b, c, d)
+
+
+@compiled
+def _first_of(values: Array, wanted: float) -> int:  # pragma: no cover
+    """Place of the first value that is `wanted`, which is among them."""
+    k = 0
+    while values[k] != wanted:
+        k += 1
+    return k
+
+
+@compiled
 def bid_forward(
-    net: Array, hold: Array, offsets: Array, owner: Array, paid: Array, price: Array, filled: Array, choice: Array,
-    epsilon: float,
-) -> int:  # fmt: skip
+    net: Array, rows: Array, hold: Array, offsets: Array, owner: Array, paid: Array, price: Array, filled: Array,
+    choice: Array, epsilon: float,
+) -> int:  # fmt: skip  # pragma: no cover
     """Number of bids until every lead has a place or prefers to be held; the arrays are updated in place.
 
     Places of one rep are alike: a lead bids against its best *other* rep, takes the cheapest place, and the rep's
     price is that of his cheapest place. Prices only rise, so a lead that gives up has given up for this phase.
     """
-    n_leads, n_reps = net.shape
+    n_leads, n_reps = rows.size, price.size
     waiting = np.empty(n_leads, np.int64)
     for k in range(n_leads):
         waiting[k] = n_leads - 1 - k
+    worth = np.empty(n_reps)
     n_waiting = n_leads
     n_bids = 0
     while n_waiting > 0:
         n_waiting -= 1
         i = waiting[n_waiting]
-        first = -np.inf
-        second = -np.inf
-        best = -1
         for j in range(n_reps):
-            worth = net[i, j] - price[j]
-            if worth > second:
-                if worth > first:
-                    second = first
-                    first = worth
-                    best = j
-                else:
-                    second = worth
+            worth[j] = net[rows[i], j] - price[j]
+        first = _largest(worth)
         choice[i] = -1
-        if best < 0 or first <= hold[i]:
+        if first == -np.inf or first <= hold[i]:
             continue
+        best = _first_of(worth, first)
+        worth[best] = -np.inf
+        second = _largest(worth)
         n_bids += 1
         start = offsets[best]
         stop = offsets[best + 1]
@@ -78,16 +102,17 @@ def bid_forward(
     return n_bids
 
 
+@compiled
 def bid_reverse(
-    net_by_rep: Array, hold: Array, offsets: Array, owner: Array, price: Array, filled: Array, choice: Array,
-    place_of: Array, profit: Array, epsilon: float,
-) -> int:  # fmt: skip
+    net_by_rep: Array, rows: Array, hold: Array, offsets: Array, owner: Array, price: Array, filled: Array,
+    choice: Array, place_of: Array, profit: Array, epsilon: float,
+) -> int:  # fmt: skip  # pragma: no cover
     """Number of moves until every rep with room has price 0; the arrays are updated in place.
 
     A rep with an empty place and a positive price lowers it until the lead that gains most from moving comes, or
     until the price is nothing. Profits of leads only rise, so it ends.
     """
-    n_reps, n_leads = net_by_rep.shape
+    n_leads, n_reps = rows.size, price.size
     for i in range(n_leads):
         profit[i] = hold[i]
         place_of[i] = -1
@@ -95,7 +120,7 @@ def bid_reverse(
         for s in range(offsets[j], offsets[j] + filled[j]):
             i = owner[s]
             place_of[i] = s
-            profit[i] = net_by_rep[j, i] - price[j]
+            profit[i] = net_by_rep[j, rows[i]] - price[j]
     waiting = np.empty(n_reps, np.int64)
     queued = np.zeros(n_reps, np.bool_)
     n_waiting = 0
@@ -104,25 +129,22 @@ def bid_reverse(
             waiting[n_waiting] = j
             queued[j] = True
             n_waiting += 1
+    offer = np.empty(n_leads)
     n_moves = 0
     while n_waiting > 0:
         n_waiting -= 1
         j = waiting[n_waiting]
         queued[j] = False
         while filled[j] < offsets[j + 1] - offsets[j] and price[j] > 0.0:
-            first = -np.inf
-            second = -np.inf
-            best = -1
             for i in range(n_leads):
-                offer = net_by_rep[j, i] - profit[i]
-                if offer > second and choice[i] != j:
-                    if offer > first:
-                        second = first
-                        first = offer
-                        best = i
-                    else:
-                        second = offer
-            if best >= 0 and first > epsilon:
+                offer[i] = net_by_rep[j, rows[i]] - profit[i]
+            for s in range(offsets[j], offsets[j] + filled[j]):
+                offer[owner[s]] = -np.inf  # his own leads need not come
+            first = _largest(offer)
+            if first > epsilon:
+                best = _first_of(offer, first)
+                offer[best] = -np.inf
+                second = _largest(offer)
                 price[j] = min(price[j], max(0.0, second - epsilon))
                 left = choice[best]
                 if left >= 0:
@@ -145,49 +167,114 @@ def bid_reverse(
                 price[j] = 0.0
             for s in range(offsets[j], offsets[j] + filled[j]):
                 i = owner[s]
-                profit[i] = net_by_rep[j, i] - price[j]
+                profit[i] = net_by_rep[j, rows[i]] - price[j]
     return n_moves
 
 
-def bound_above(net: Array, hold: Array, capacity: Array, price: Array) -> float:
+@compiled
+def bound_above(net: Array, rows: Array, hold: Array, capacity: Array, price: Array) -> float:  # pragma: no cover
     """Value that no assignment exceeds: places at their prices plus each lead's best profit (weak duality)."""
     total = 0.0
     for j in range(price.size):
         total += capacity[j] * price[j]
+    profit = np.empty(price.size)
     for i in range(hold.size):
-        best = hold[i]
         for j in range(price.size):
-            best = max(best, net[i, j] - price[j])
-        total += best
+            profit[j] = net[rows[i], j] - price[j]
+        total += max(hold[i], _largest(profit))
     return total
 
 
-def price_margins(net: Array, hold: Array, capacity: Array, filled: Array, choice: Array, rounds: int) -> Array:
-    """What one place fewer at each rep would cost: (R,), the largest optimal dual.
+@compiled
+def auction(
+    net: Array, rows: Array, hold: Array, places: Array, start: Array, epsilon: float, shrink: float, tolerance: float,
+    most_phases: int, choice: Array, price: Array, filled: Array,
+) -> float:  # fmt: skip  # pragma: no cover
+    """Proven relative gap after phases of falling epsilon; `choice` (leads,), `price` and `filled` (R,) are written.
+
+    The gap is (bound - reached) / size, size = the sum of absolute values in the answer; 0 where all of it is 0.
+    """
+    n_leads, n_reps = rows.size, places.size
+    by_rep = np.ascontiguousarray(net.T)
+    offsets = np.zeros(n_reps + 1, np.int64)
+    for j in range(n_reps):
+        offsets[j + 1] = offsets[j] + places[j]
+        price[j] = start[j] if places[j] > 0 else 0.0
+    owner, paid = np.empty(offsets[-1], np.int64), np.empty(offsets[-1])
+    place_of, profit = np.empty(n_leads, np.int64), np.empty(n_leads)
+    gap = np.inf
+    for phase in range(most_phases):
+        for j in range(n_reps):
+            if phase > 0:
+                price[j] = max(price[j] - epsilon * shrink, 0.0)
+            filled[j] = 0
+            for s in range(offsets[j], offsets[j + 1]):
+                paid[s] = price[j]
+        bid_forward(net, rows, hold, offsets, owner, paid, price, filled, choice, epsilon)
+        bid_reverse(by_rep, rows, hold, offsets, owner, price, filled, choice, place_of, profit, epsilon)
+        reached, size = 0.0, 0.0
+        for i in range(n_leads):
+            worth = net[rows[i], choice[i]] if choice[i] >= 0 else hold[i]
+            reached += worth
+            size += abs(worth)
+        distance = max(bound_above(net, rows, hold, places, price) - reached, 0.0)
+        nothing = 0.0 if distance <= 1e-12 else np.inf
+        gap = distance / size if size > 0.0 else nothing
+        if gap <= tolerance:
+            break
+        epsilon /= shrink
+    return gap
+
+
+@compiled
+def price_margins(
+    net: Array, rows: Array, hold: Array, places: Array, filled: Array, choice: Array, price: Array
+) -> Array:  # pragma: no cover
+    """What one place fewer at each rep would cost: (R,), the largest optimal dual, in the unit of `net` and `price`.
 
     The rep's lead that loses least is held or moves on, where its arrival costs that rep's margin in turn: shortest
-    paths over reps, by Bellman-Ford from "an empty place costs nothing".
+    paths over reps to an empty place or a held lead. Less the auction's prices all steps are not below zero but for
+    the auction's tolerance, so that Dijkstra's order serves; without prices they would run in circles below zero.
     """
-    n_leads, n_reps = net.shape
-    margin = np.full(n_reps, np.inf)
+    n_leads, n_reps = rows.size, places.size
     step = np.full((n_reps, n_reps), np.inf)
+    above = np.full(n_reps, np.inf)  # how far a rep's margin lies above his price
     for j in range(n_reps):
-        if filled[j] < capacity[j]:
-            margin[j] = 0.0
+        if filled[j] < places[j]:
+            above[j] = 0.0
     for i in range(n_leads):
         j = choice[i]
         if j >= 0:
-            margin[j] = min(margin[j], net[i, j] - hold[i])
+            here = net[rows[i], j] - price[j]
+            above[j] = min(above[j], max(here - hold[i], 0.0))
             for k in range(n_reps):
-                step[j, k] = min(step[j, k], net[i, j] - net[i, k])
-    for _ in range(rounds):
-        moved = False
+                loss = here - (net[rows[i], k] - price[k])
+                step[j, k] = min(step[j, k], loss)
+    onward = np.ascontiguousarray(step.T)
+    done = np.zeros(n_reps, np.bool_)
+    for _ in range(n_reps):
+        k = -1
         for j in range(n_reps):
-            for k in range(n_reps):
-                onward = step[j, k] + margin[k]
-                if onward < margin[j] - 1e-12:
-                    margin[j] = onward
-                    moved = True
-        if not moved:
+            if not done[j] and (k < 0 or above[j] < above[k]):
+                k = j
+        if above[k] == np.inf:
             break
-    return np.maximum(margin, 0.0)
+        done[k] = True
+        for j in range(n_reps):
+            way = max(onward[k, j], 0.0) + above[k]
+            above[j] = min(above[j], way)
+    return price + above
+
+
+@compiled
+def any_worth(
+    values: Array, rows: Array, eligible: Array, kinds: Array, price: Array, places: Array, slack: float
+) -> bool:  # pragma: no cover
+    """Whether any lead's value less price is not below zero, but for `slack` of the value, at a rep with a place."""
+    for i in range(rows.size):
+        for j in range(price.size):
+            if places[j] > 0 and eligible[kinds[i], j]:
+                value = values[rows[i], j]
+                if value - price[j] + slack * abs(value) >= 0.0:
+                    return True
+    return False

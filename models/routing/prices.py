@@ -15,17 +15,17 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
-from features.compiled import compiled
+from features.errors import RequestError
 from models.routing import kernels
 from models.routing.share import NewcomerShare, solve_shared, weighted
-from models.routing.transport import Assignment, Bounds, solve_transport
+from models.routing.transport import Bounds, auction, solve_transport
 from models.routing.volume import VolumeEstimate
 
 Floats = npt.NDArray[np.float64]
 Integers = npt.NDArray[np.int64]
 Flags = npt.NDArray[np.bool_]
 
-_MARGIN_ROUNDS = 60
+_WARM = 0.002  # epsilon to begin with from the prices of a like future
 
 
 @dataclass(frozen=True)
@@ -105,25 +105,23 @@ def solve_prices(
     counts = _counts(remaining, rng, n_scenarios if scenario.values.shape[0] else 1)
     if scenario.values.shape[0] == 0:
         counts = np.zeros(1, dtype=np.int64)
-    place, subsidy = np.zeros(n_reps), np.zeros(n_reps)
     bounded = bool(lower is not None and lower.any()) or upper_high is not None
     rate, ahead = 0.0, (0.0, 0.0)
     if share is not None and share.share > 0.0:
         middle, places = _future(scenario, held, int(np.sort(counts)[counts.size // 2]), capacity, rng, most_leads)
         rate, ahead = _rate(middle, places, share, Bounds(lower, upper_high, middle.high) if bounded else None)
+        scenario = _favoured(scenario, share, rate)
+        held = None if held is None else _favoured(held, share, rate)
+    if not bounded:
+        place = _unbounded(_Leads.of(scenario, held, capacity), counts, rng, most_leads, tolerance)
+        return Prices(place, np.zeros(n_reps), rate, *ahead)
+    place, subsidy = np.zeros(n_reps), np.zeros(n_reps)
     for count in counts:
         future, places = _future(scenario, held, int(count), capacity, rng, most_leads)
-        if rate > 0.0 and share is not None:
-            worth = future.values if future.worth is None else future.worth
-            future = replace(future, values=weighted(future.values, worth, share.newcomer, rate))
-        if bounded:
-            bounds = Bounds(lower, upper_high, future.high)
-            answer = solve_transport(future.values, future.eligible, places, bounds=bounds, tolerance=tolerance)
-            place += answer.prices
-            subsidy += answer.subsidies
-        else:
-            answer = solve_transport(future.values, future.eligible, places, tolerance=tolerance)
-            place += 0.5 * (_margins(future, places, answer) + answer.prices)
+        bounds = Bounds(lower, upper_high, future.high)
+        answer = solve_transport(future.values, future.eligible, places, bounds=bounds, tolerance=tolerance)
+        place += answer.prices
+        subsidy += answer.subsidies
     return Prices(place / counts.size, subsidy / counts.size, rate, *ahead)
 
 
@@ -136,6 +134,76 @@ def _rate(
     worth = future.values if future.worth is None else future.worth
     found = solve_shared(future.values, worth, future.eligible, places, share, bounds=bounds, tolerance=1e-3)
     return found.rate, share.given(found.answer.choice, worth)
+
+
+def _favoured(leads: Scenario, share: NewcomerShare, rate: float) -> Scenario:
+    """The leads with what they count on top at newcomers."""
+    if rate == 0.0:
+        return leads
+    worth = leads.values if leads.worth is None else leads.worth
+    return replace(leads, values=weighted(leads.values, worth, share.newcomer, rate), worth=worth)
+
+
+@dataclass(frozen=True)
+class _Leads:
+    """Leads that may come and, after the first `n_known`, those held, against the reps who have places.
+
+    `values` (n, K), -inf where ruled out; `largest` (n,) absolute value of a row; `reps` (K,) columns' reps;
+    `capacity` (R,) places of all reps. Futures only name rows, so that none of them draws copies of values.
+    """
+
+    values: Floats
+    largest: Floats
+    n_known: int
+    reps: Integers
+    capacity: Integers
+
+    @classmethod
+    def of(cls, scenario: Scenario, held: Scenario | None, capacity: Integers) -> _Leads:
+        """RequestError where an eligible value is not finite."""
+        capacity = np.asarray(capacity, dtype=np.int64)
+        reps = np.flatnonzero(capacity > 0)
+        parts = [scenario] if held is None else [scenario, held]
+        values = np.concatenate([part.values[:, reps] for part in parts])
+        eligible = np.concatenate([part.eligible[:, reps] for part in parts])
+        values = np.where(eligible, values, -np.inf)
+        if not np.isfinite(values[eligible]).all():
+            raise RequestError("prices: the value of an eligible pair is not a finite number")
+        largest = np.where(eligible, np.abs(values), 0.0).max(axis=1, initial=0.0)
+        return cls(values, largest, scenario.values.shape[0], reps, capacity)
+
+    def with_places(self, capacity: Integers) -> _Leads:
+        """The same leads and reps with other places; a rep without any is ruled out."""
+        if capacity is self.capacity:
+            return self
+        values = np.where(capacity[self.reps] > 0, self.values, -np.inf)
+        largest = np.where(values > -np.inf, np.abs(values), 0.0).max(axis=1, initial=0.0)
+        return replace(self, values=values, largest=largest, capacity=capacity)
+
+
+def _unbounded(leads: _Leads, counts: Integers, rng: np.random.Generator, most_leads: int, tolerance: float) -> Floats:
+    """(R,) prices averaged over futures of as many new leads as `counts` says, where only capacity binds.
+
+    Each future starts from the prices of the one before: within the tolerance the answer is the same, in half the time.
+    """
+    held = np.arange(leads.n_known, len(leads.values))
+    place, before = np.zeros(leads.capacity.size), None
+    for count in counts:
+        drawn, places = _drawn(leads.n_known, int(count), leads.capacity, rng, most_leads)
+        future = leads.with_places(places)
+        rows = np.concatenate([drawn, held])
+        scale = float(future.largest[rows].max(initial=0.0)) or 1.0
+        net, open_ = future.values / scale, future.capacity[future.reps]
+        if not (net[rows] > -np.inf).any():
+            continue
+        start = None if before is None else before / scale
+        solved = auction(net, rows, np.zeros(rows.size), np.minimum(open_, rows.size + 1), start, tolerance, _WARM)
+        margin = kernels.price_margins(
+            net, rows, np.zeros(rows.size), open_, solved.filled, solved.choice, solved.price
+        )
+        place[future.reps] += 0.5 * scale * (np.where(np.isfinite(margin), margin, 0.0) + solved.price)
+        before = solved.price * scale
+    return place / counts.size
 
 
 def _counts(remaining: VolumeEstimate | float, rng: np.random.Generator, n_scenarios: int) -> Integers:
@@ -155,17 +223,8 @@ def _future(
     most_leads: int,
 ) -> tuple[Scenario, Integers]:
     """One future: `count` recent leads drawn (without repeats where possible), the held ones, and places for them."""
-    n_known = scenario.values.shape[0]
-    places = capacity
-    if count > most_leads:
-        places = _rounded(np.asarray(capacity, dtype=np.float64) * (most_leads / count), rng)
-        count = most_leads
-    if count <= n_known:
-        drawn = rng.permutation(n_known)[:count]
-    else:
-        drawn = np.concatenate(
-            [np.tile(np.arange(n_known), count // n_known), rng.permutation(n_known)[: count % n_known]]
-        )
+    drawn, places = _drawn(scenario.values.shape[0], count, capacity, rng, most_leads)
+    count = drawn.size
     values, eligible = scenario.values[drawn], scenario.eligible[drawn]
     high = np.zeros(count, dtype=np.bool_) if scenario.high is None else scenario.high[drawn]
     worth = None if scenario.worth is None else scenario.worth[drawn]
@@ -178,17 +237,22 @@ def _future(
     return Scenario(values, eligible, high, worth), places
 
 
+def _drawn(
+    n_known: int, count: int, capacity: Integers, rng: np.random.Generator, most_leads: int
+) -> tuple[Integers, Integers]:
+    """Which known leads come in a future of `count`, without repeats where possible, and places for them."""
+    places = capacity
+    if count > most_leads:
+        places = _rounded(np.asarray(capacity, dtype=np.float64) * (most_leads / count), rng)
+        count = most_leads
+    order = rng.permutation(n_known)
+    if count <= n_known:
+        return order[:count], places
+    whole = np.tile(np.arange(n_known), count // n_known)
+    return np.concatenate([whole, order[: count % n_known]]), places
+
+
 def _rounded(amounts: Floats, rng: np.random.Generator) -> Integers:
     """Whole numbers whose mean is `amounts`."""
     whole = np.floor(amounts)
     return (whole + (rng.random(amounts.size) < amounts - whole)).astype(np.int64)
-
-
-def _margins(future: Scenario, places: Integers, answer: Assignment) -> Floats:
-    """(R,) what one place fewer would cost; 0 for a rep without places."""
-    usable = future.eligible & (places > 0)[None, :]
-    net = np.where(usable, future.values, -np.inf)
-    hold = np.zeros(net.shape[0])
-    filled = np.bincount(answer.choice[answer.choice >= 0], minlength=places.size)
-    margin = compiled(kernels.price_margins)(net, hold, places, filled, answer.choice, _MARGIN_ROUNDS)
-    return np.where(np.isfinite(margin), margin, 0.0)

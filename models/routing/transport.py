@@ -13,7 +13,6 @@ from itertools import pairwise
 import numpy as np
 import numpy.typing as npt
 
-from features.compiled import compiled
 from features.errors import RequestError
 from models.routing import kernels
 
@@ -21,6 +20,7 @@ Floats = npt.NDArray[np.float64]
 Integers = npt.NDArray[np.int64]
 Flags = npt.NDArray[np.bool_]
 
+_COLD = 0.25  # epsilon to begin with where no prices are known
 _SHRINK = 5.0  # of epsilon from phase to phase
 _MOST_PHASES = 30
 
@@ -129,40 +129,27 @@ class Solved:
 
 
 def _auction(net: Floats, hold: Floats, places: Integers, start: Floats | None, tolerance: float) -> Solved:
-    """Phases of falling epsilon until the duality gap is within `tolerance`."""
+    """The auction of leads that each have a row of their own."""
     net = np.ascontiguousarray(net)  # one compiled version, and leads scan their row
-    forward, reverse = compiled(kernels.bid_forward), compiled(kernels.bid_reverse)
-    n_leads, n_columns = net.shape
-    by_rep = np.ascontiguousarray(net.T)
-    offsets = np.concatenate([[0], np.cumsum(places)]).astype(np.int64)
-    price = np.zeros(n_columns) if start is None else start.copy()
-    price[places == 0] = 0.0
-    epsilon = 0.25 if start is None else 0.01
-    choice = np.full(n_leads, -1, dtype=np.int64)
-    owner, paid = np.empty(offsets[-1], dtype=np.int64), np.empty(offsets[-1])
-    place_of, profit = np.empty(n_leads, dtype=np.int64), np.empty(n_leads)
-    filled = np.zeros(n_columns, dtype=np.int64)
-    for phase in range(_MOST_PHASES):
-        if phase:
-            price = np.maximum(price - epsilon * _SHRINK, 0.0)
-        filled[:] = 0
-        paid[:] = np.repeat(price, places)
-        forward(net, hold, offsets, owner, paid, price, filled, choice, epsilon)
-        reverse(by_rep, hold, offsets, owner, price, filled, choice, place_of, profit, epsilon)
-        gap = _relative_gap(net, hold, places, price, choice)
-        if gap <= tolerance:
-            break
-        epsilon /= _SHRINK
-    return Solved(choice.copy(), price, filled.copy(), gap)
+    return auction(net, np.arange(net.shape[0]), hold, places, start, tolerance)
 
 
-def _relative_gap(net: Floats, hold: Floats, places: Integers, price: Floats, choice: Integers) -> float:
-    """(bound - reached) / size, size = the sum of absolute values in the answer; 0 where all of it is 0."""
-    reached = _worth(net, hold, choice)
-    bound = compiled(kernels.bound_above)(net, hold, places, price)
-    size = float(np.abs(reached).sum())
-    distance = max(float(bound) - float(reached.sum()), 0.0)
-    return distance / size if size > 0 else (0.0 if distance <= 1e-12 else np.inf)
+def auction(
+    net: Floats, rows: Integers, hold: Floats, places: Integers, start: Floats | None, tolerance: float,
+    first: float = 0.01,
+) -> Solved:  # fmt: skip
+    """Phases of falling epsilon until the duality gap is within `tolerance`; lead i has row `rows[i]` of `net`.
+
+    `first`: the epsilon that prices to start from (of a problem much like this one) are bid up with.
+    """
+    choice = np.full(rows.size, -1, dtype=np.int64)
+    price, filled = np.zeros(places.size), np.zeros(places.size, dtype=np.int64)
+    begin = price.copy() if start is None else np.asarray(start, dtype=np.float64)
+    epsilon = _COLD if start is None else first
+    gap = kernels.auction(
+        net, rows, hold, places, begin, epsilon, _SHRINK, tolerance, _MOST_PHASES, choice, price, filled
+    )
+    return Solved(choice, price, filled, float(gap))
 
 
 def _worth(net: Floats, hold: Floats, choice: Integers) -> Floats:

