@@ -381,6 +381,24 @@ def simulate(
 
 
 @app.command()
+def uplift(
+    data: Data = None,
+    home: HomeDir = None,
+    config: ConfigFile = None,
+    as_of: AsOf = None,
+    lang: Lang = None,
+    as_json: AsJson = False,
+) -> None:
+    """Measure what routing brings against the always-on hold-out, in wins and money, from the decision log."""
+    session = _session(data, home, config, as_of, lang)
+    found = session.core().experiment()
+    if as_json:
+        _print_json(found)
+    else:
+        typer.echo("\n".join(found["text"]))
+
+
+@app.command()
 def serve(
     port: Annotated[int, typer.Option("--port", min=0, max=65535, help="TCP port.")] = 8080,
     host: Annotated[str, typer.Option("--host", help="Address; beyond loopback only with keys.")] = "127.0.0.1",

@@ -34,8 +34,9 @@ from features.tables import Tables
 from features.workdays import Workdays
 from serving.board import Board
 from serving.http.protocol import ConflictError, DecisionFilters, MetricsSnapshot, Team
-from serving.insight import Insight, dump_json, plain_value
+from serving.insight import dump_json, plain_value
 from serving.leads import Lead, leads_of
+from serving.oversight import Oversight, uplift_metrics
 from serving.release_probe import probe_release
 from serving.session import Session, apply_event
 from serving.shadow import Shadow
@@ -56,7 +57,7 @@ ROUTE_COLUMNS = (
 _ERASED_FEED = ("from_rep_id", "rep_id", "by", "reason", "forced")
 
 
-class Core(Insight):
+class Core(Oversight):
     """The facade. `dry_run`: decisions go to a copy of the store that is thrown away."""
 
     def __init__(self, session: Session, dry_run: bool = False) -> None:
@@ -68,6 +69,7 @@ class Core(Insight):
         self._clock_thread: threading.Thread | None = None
         self._replay_clock: int | None = None
         self._loaded_at = session.now()
+        self.watch()
         self._base = self._visible(session.tables)
         # The session's tables hold the events already.
         with self.store.read() as view:
@@ -535,6 +537,7 @@ class Core(Insight):
             feature_age_seconds=(now - self._state.board.as_of) / SECOND,
             fallback=self._unit is None,
             shadow=self.shadow.counts(),
+            uplift=uplift_metrics(self.measured()),
         )
 
     def team(self, manager: str) -> Team:

@@ -108,7 +108,11 @@ class Recorder:
             "reasons": self._reasons(lead, candidates, choice, decided_at),
             "alternatives": [self._alternative(other, values) for other in choice.alternatives if other.rep != rep],
         }
-        return found | {"high_value": True} if choice.high_value else found
+        if choice.high_value:
+            found["high_value"] = True
+        if choice.holdout_chance > 0.0:
+            found["experiment"] = _experiment(candidates, choice)
+        return found
 
     def _alternative(self, other: Alternative, values: Values) -> Json:
         return {
@@ -164,6 +168,17 @@ class Recorder:
         if difference:
             found.append(reason("capacity_price", "price", numbers, -difference))
         return found
+
+
+def _experiment(candidates: Candidates, choice: Choice) -> Json:
+    """What measuring against the hold-out needs: its chance, and what was expected before anybody was chosen."""
+    might = np.isfinite(choice.net)
+    worth = candidates.value if candidates.worth is None else candidates.worth
+    return {
+        "holdout_chance": choice.holdout_chance,
+        "win_probability": float(candidates.win_probability[might].mean()),
+        "expected_value": float(worth[might].mean()),
+    }
 
 
 def reason(feature: str, code: str, numbers: Mapping[str, object] | None = None, contribution: float = 0.0) -> Json:

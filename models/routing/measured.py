@@ -45,8 +45,9 @@ class Uplift:
 class Measured:
     """The gain since the start and of the latest decisions, and what may be said.
 
-    `verdict`: gain and loss where the interval leaves out 0; gain_gone, the alarm, where the latest decisions lie
-    below 0, or below all that was claimed before; too_few before 30 decisions of each kind; else open.
+    `verdict`: gain and loss where the interval leaves out 0; gain_gone, the alarm, where the interval has come down to
+    0 after it once lay above, or the latest decisions lie below 0 or below all that was claimed before; too_few before
+    30 decisions of each kind; else open.
     """
 
     whole: Uplift
@@ -100,26 +101,43 @@ def measured_uplift(
         _sequence(score[late], holdout[late], level),
         _sequence(score[: late.start], holdout[: late.start], level),
     )
-    return Measured(whole, last, _verdict(whole, last, before))
+    return Measured(whole, last, _verdict(whole, last, before, _was_above(score, holdout, level)))
 
 
 def _sequence(score: Floats, holdout: Flags, level: float) -> Uplift:
     n, n_holdout = score.size, int(holdout.sum())
     if n < 2:
         return Uplift(n - n_holdout, n_holdout, float("nan"), -np.inf, np.inf, level)
-    alpha = 1.0 - level
-    tuned = np.sqrt((-2.0 * np.log(alpha) + np.log(-2.0 * np.log(alpha) + 1.0)) / TIGHTEST_AT)
-    scaled = n * tuned**2 + 1.0
-    radius = float(score.std(ddof=1)) * np.sqrt(2.0 * scaled / (n * tuned) ** 2 * np.log(np.sqrt(scaled) / alpha))
+    radius = float(score.std(ddof=1) * _radii(np.array([float(n)]), level)[0])
     value = float(score.mean())
     return Uplift(n - n_holdout, n_holdout, value, value - radius, value + radius, level)
 
 
-def _verdict(whole: Uplift, last: Uplift, before: Uplift) -> Verdict:
+def _radii(n: Floats, level: float) -> Floats:
+    """Half width of the confidence sequence after `n` decisions, in standard deviations of their scores."""
+    alpha = 1.0 - level
+    tuned = np.sqrt((-2.0 * np.log(alpha) + np.log(-2.0 * np.log(alpha) + 1.0)) / TIGHTEST_AT)
+    scaled = n * tuned**2 + 1.0
+    return np.asarray(np.sqrt(2.0 * scaled / (n * tuned) ** 2 * np.log(np.sqrt(scaled) / alpha)))
+
+
+def _was_above(score: Floats, holdout: Flags, level: float) -> bool:
+    """Whether the interval ever lay above 0, with enough decisions of each kind."""
+    n = np.arange(1.0, score.size + 1.0)
+    mean = np.cumsum(score) / n
+    spread = np.sqrt(np.maximum(np.cumsum(score**2) - n * mean**2, 0.0) / np.maximum(n - 1.0, 1.0))
+    held = np.cumsum(holdout)
+    enough = np.minimum(held, n - held) >= FEWEST
+    return bool((enough & (mean - spread * _radii(n, level) > 0.0)).any())
+
+
+def _verdict(whole: Uplift, last: Uplift, before: Uplift, was_above: bool) -> Verdict:
     if min(whole.n_policy, whole.n_holdout) < FEWEST:
         return "too_few"
     enough = min(last.n_policy, last.n_holdout) >= FEWEST and min(before.n_policy, before.n_holdout) >= FEWEST
     if enough and before.ci_low > 0 and (last.ci_high < before.ci_low or last.ci_high < 0):
+        return "gain_gone"
+    if was_above and whole.ci_low <= 0:
         return "gain_gone"
     if whole.ci_high < 0:
         return "loss"

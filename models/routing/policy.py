@@ -7,7 +7,7 @@ they are shown.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import IntEnum
 from typing import Literal
 
@@ -110,6 +110,7 @@ class Choice:
     `rep`: index, None = held. `propensity`: chance of exactly this outcome before it was drawn; `probabilities`
     (R + 1,): of each rep, last of holding; they sum to 1. `net` (R,): value less price, -inf where excluded.
     `owner_unavailable`: the rule that kept the account's owner from it. `runner_up`: the next best, None if alone.
+    `holdout_chance`: chance that the old rule was to decide; 0 where nothing was drawn.
     """
 
     rep: int | None
@@ -123,6 +124,7 @@ class Choice:
     alternatives: tuple[Alternative, ...]
     owner_unavailable: Exclusion = Exclusion.NONE
     high_value: bool = field(default=False)
+    holdout_chance: float = 0.0
 
 
 def decide(
@@ -165,9 +167,10 @@ def decide(
             owned: list[Branch] = [(1.0, "owner", _certain(owner, net.size))]
             return _draw(owned, candidates, exclusion, price, net, settings, rng, unavailable, high_value, False)
     branches = _branches(candidates, open_, net, settings, planned)
-    return _draw(
+    choice = _draw(
         branches, candidates, exclusion, price, net, settings, rng, unavailable, high_value, territory_unlisted
     )
+    return replace(choice, holdout_chance=settings.holdout) if open_.any() else choice
 
 
 def _exclusions(candidates: Candidates, settings: PolicySettings, high_value: bool) -> Integers:

@@ -12,7 +12,7 @@ from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
 from features.errors import FairleadError
-from serving.http.protocol import MetricsSnapshot
+from serving.http.protocol import MetricsSnapshot, UpliftMetrics
 
 _BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 _log = structlog.get_logger(__name__)
@@ -91,6 +91,22 @@ def _families(found: MetricsSnapshot) -> Iterator[Metric]:
         yield _gauge("model_age_seconds", "Age of the release that decides.", found.model_age_seconds)
     if found.feature_age_seconds is not None:
         yield _gauge("feature_age_seconds", "Age of the newest row or event known.", found.feature_age_seconds)
+    if found.uplift is not None:
+        yield from _uplift(found.uplift)
+
+
+def _uplift(found: UpliftMetrics) -> Iterator[Metric]:
+    yield _gauge("uplift_alarm", "1 while the gain over the hold-out is gone, or is a loss.", float(found.alarm))
+    leads = GaugeMetricFamily("fairlead_uplift_leads", "Leads old enough to be read, by arm.", labels=["arm"])
+    leads.add_metric(["policy"], found.n_policy)
+    leads.add_metric(["holdout"], found.n_holdout)
+    yield leads
+    told = "Policy less hold-out a lead, in wins and in money: value and the ends of its 90 % interval."
+    gain = GaugeMetricFamily("fairlead_uplift", told, labels=["outcome", "part"])
+    for outcome, (value, low, high) in found.estimates.items():
+        for part, number in (("value", value), ("ci_low", low), ("ci_high", high)):
+            gain.add_metric([outcome, part], number)
+    yield gain
 
 
 def _gauge(name: str, told: str, value: float) -> GaugeMetricFamily:

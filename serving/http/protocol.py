@@ -49,6 +49,16 @@ class DecisionFilters:
 
 
 @dataclass(frozen=True)
+class UpliftMetrics:
+    """Policy less hold-out. `estimates`: (value, low, high) a lead, by `wins` and `value`; empty while too few."""
+
+    alarm: bool
+    n_policy: int
+    n_holdout: int
+    estimates: Mapping[str, tuple[float, float, float]]
+
+
+@dataclass(frozen=True)
 class MetricsSnapshot:
     """Totals from the store, and ages in seconds (None where there is no model, no data).
 
@@ -66,6 +76,7 @@ class MetricsSnapshot:
     fallback: bool = False
     shadow: Mapping[str, int] | None = None
     drift: Mapping[tuple[str, str], tuple[float, bool]] | None = None
+    uplift: UpliftMetrics | None = None
 
 
 class ServiceProtocol(Protocol):
@@ -154,6 +165,10 @@ class ServiceProtocol(Protocol):
 
     def reload_models(self) -> Json:
         """The versions after taking the promoted release."""
+        ...
+
+    def experiment(self, *, lang: str | None = None) -> Json:
+        """`{"status", "wins", "value", "alarm", "text", ...}`: policy against the hold-out as known now."""
         ...
 
     def rule_mode(self) -> Json:

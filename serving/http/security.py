@@ -37,6 +37,7 @@ ACCESS: Final[Mapping[str, frozenset[str]]] = {
     "drivers": frozenset({"rep", "manager", "hr"}),
     "models": frozenset({"scientist", "hr"}),
     "reload_models": frozenset({"scientist", "hr"}),
+    "experiment": frozenset({"manager", "hr", "scientist"}),
     "rule_mode": frozenset(),
     "decided_at": frozenset(),
     "metrics": frozenset(),

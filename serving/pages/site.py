@@ -11,7 +11,17 @@ from serving.core import Core
 from serving.http.app import create_app
 from serving.http.problems import TITLES, Problem
 from serving.http.security import ProxyTrust
-from serving.pages import alerts_page, challenger_page, drivers_page, forecast_page, leads, models_page, reps, today
+from serving.pages import (
+    alerts_page,
+    challenger_page,
+    drivers_page,
+    experiment_page,
+    forecast_page,
+    leads,
+    models_page,
+    reps,
+    today,
+)
 from serving.pages.book import Book
 from serving.pages.guard import SessionKeyring, Signer, read_secret, session_cookie
 from serving.pages.prepared import PreparingError
@@ -37,7 +47,7 @@ def create_site(core: Core, *, proxy: ProxyTrust | None = None, book: Book | Non
 
 PAGES: Final = (
     today.router, leads.router, alerts_page.router, forecast_page.router, reps.router, drivers_page.router,
-    models_page.router, challenger_page.router,
+    models_page.router, challenger_page.router, experiment_page.router,
 )  # fmt: skip
 
 

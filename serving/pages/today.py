@@ -42,6 +42,7 @@ def today(visit: Annotated[Visit, visits("start")]) -> Response:
         "outlook": _outlook(visit, scope) if visit.may("forecasts") else None,
         "model": model_state(visit),
         "rules": visit.book.core.rule_mode(),
+        "gain_gone": visit.may("experiment") and visit.book.core.measured().alarm,
     }
     return visit.page("today.html.j2", {**context, "cards": _cards(visit, context)})
 

@@ -27,6 +27,7 @@ NAVIGATION: Final = (
     ("/forecast", "forecasts", "forecast"),
     ("/reps", "forecasts", "reps"),
     ("/drivers", "drivers", "drivers"),
+    ("/experiment", "experiment", "experiment"),
     ("/models", "models", "models"),
 )
 _LONGEST_FIELD: Final = 2_000

@@ -175,6 +175,14 @@ class DecisionReader(Session):
         last = () if before is None else (before,)
         return [(row[0], int(row[1])) for row in self.run(query + " AND l.seq < ?" * len(last), since, until, *last)]
 
+    def drawn_after(self, seq: int) -> list[tuple[int, str, int, str, str]]:
+        """(seq, kind, moment, lead_id, record's JSON) of first decisions, and of erasures, after log entry `seq`."""
+        query = (
+            "SELECT l.seq, l.kind, l.at, p.lead_id, p.body FROM log l JOIN payloads p ON p.seq = l.seq"
+            " WHERE l.seq > ? AND l.kind IN ('decision', 'erasure') ORDER BY l.seq"
+        )
+        return [(int(row[0]), row[1], int(row[2]), row[3] or "", row[4]) for row in self.run(query, seq)]
+
     def account_owner(self, account_id: str) -> tuple[str, int] | None:
         """Rep who has the newest lead of an account by decisions, overrides and moves, and since when."""
         rows = self.run(_ACCOUNT, account_id)

@@ -160,6 +160,10 @@ class FakeService:
     def ready(self):
         return {"ok": self.is_ready, "reasons": [] if self.is_ready else ["no tables"]}
 
+    def experiment(self, *, lang=None):
+        self._called("experiment", lang)
+        return {"status": "no_holdout", "alarm": False}
+
     def metrics_snapshot(self):
         if isinstance(self.fail, NoReleaseError):
             raise self.fail

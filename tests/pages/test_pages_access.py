@@ -9,12 +9,12 @@ import pytest
 from features.moments import HOUR
 from serving.pages.guard import Signer, read_secret
 
-PAGES = ("/", "/decisions", "/warnings", "/forecast", "/reps", "/drivers", "/models")
+PAGES = ("/", "/decisions", "/warnings", "/forecast", "/reps", "/drivers", "/experiment", "/models")
 MAY = {
     "router": {"/", "/decisions"},
-    "manager": {"/", "/decisions", "/warnings", "/forecast", "/reps", "/drivers"},
+    "manager": {"/", "/decisions", "/warnings", "/forecast", "/reps", "/drivers", "/experiment"},
     "hr": set(PAGES),
-    "scientist": {"/", "/models"},
+    "scientist": {"/", "/experiment", "/models"},
     "admin": set(PAGES),
 }
 

@@ -27,6 +27,7 @@ PATHS = [
     "/reps/{rep}",
     "/reps/{hostile}",
     "/drivers",
+    "/experiment",
     "/models",
     "/models/challenger",
     "/sign-in",

@@ -65,3 +65,13 @@ def test_chances_of_nothing_or_all_are_refused():
         measured_uplift(np.ones(3), np.zeros(3, dtype=bool), np.zeros(3))
     with pytest.raises(RequestError, match="one outcome"):
         measured_uplift(np.ones(3), np.zeros(2, dtype=bool), np.full(3, 0.5))
+
+
+def test_an_interval_that_comes_down_to_nothing_after_a_gain_raises_the_alarm():
+    """Slowly worse, so that no stretch of the latest decisions is bad enough by itself."""
+    rng = np.random.default_rng(5)
+    parts = [decisions(rng, 1_500, gain, chance=0.3) for gain in (0.14, 0.0, -0.03, -0.05, -0.06)]
+    joined = [np.concatenate(pair) for pair in zip(*parts, strict=True)]
+    looks = [measured_uplift(*[one[:n] for one in joined]).verdict for n in (1_500, 7_500)]
+    assert looks == ["gain", "gain_gone"]
+    assert measured_uplift(*decisions(rng, 6_000, 0.0, chance=0.3)).verdict == "open"

@@ -21,6 +21,14 @@ _MODELS = {
     "data_until": "2026-02-09T11:00:00+08:00",
     "releases": [{"version": "12", "champion": True, "metrics": {"auc": 0.71, "ece": 0.018, "crps": 10420.0}}],
 }
+_UPLIFT = {
+    "uplift": 0.021, "ci_low": 0.004, "ci_high": 0.038, "level": 0.9, "n_policy": 5210, "n_holdout": 274,
+}  # fmt: skip
+_MEASURED = {
+    "status": "measured", "holdout": 0.05, "alarm": False, "n_drawn": 7300, "n_policy": 5210, "n_holdout": 274,
+    "n_waiting": 1816, "horizon_days": 56.0, "wins": {"verdict": "gain", **_UPLIFT, "recent": _UPLIFT},
+    "text": ["The policy wins more than the hold-out."],
+}  # fmt: skip
 _RULES = {"all": False, "teams": ["T2"]}
 
 
@@ -64,6 +72,14 @@ def challenger(call: Annotated[Call, needs("models")]) -> Response:
 def reload_models(call: Annotated[Call, needs("reload_models")]) -> Response:
     """Load the promoted release beside the old one, check it, and change over without dropping a request."""
     return answer(call.service.reload_models())
+
+
+@router.get(
+    "/v1/experiment", summary="What routing brings against the hold-out", responses={**answers(_MEASURED), **problems()}
+)
+def experiment(call: Annotated[Call, needs("experiment")]) -> Response:
+    """Uplift of the policy over the always-on hold-out in wins and money, valid however often one looks."""
+    return answer(call.service.experiment(lang=call.lang), lang=call.lang)
 
 
 @router.get("/v1/rule-mode", summary="Where rules alone decide", responses={**answers(_RULES), **problems()})
