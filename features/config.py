@@ -71,6 +71,29 @@ class Warnings:
 
 
 @dataclass(frozen=True)
+class Round:
+    """When a measure began (a date, `YYYY-MM-DD`), and for whom: teams and reps; all where none is named."""
+
+    starts_on: str
+    teams: tuple[str, ...] = ()
+    reps: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Measure:
+    """Something that was introduced, of which the driver report says whether it worked.
+
+    `name`: its section's; `title` is shown to people. Either `rounds`, or `pilot`: the file of a drawn pilot that
+    `fairlead pilot` wrote, relative to the settings.
+    """
+
+    name: str
+    title: str = ""
+    rounds: tuple[Round, ...] = ()
+    pilot: str = ""
+
+
+@dataclass(frozen=True)
 class Config:
     """All settings of one organisation."""
 
@@ -81,3 +104,4 @@ class Config:
     stage_order: tuple[str, ...] = ()
     store_url: str = ""
     tables: tuple[tuple[str, TableSource], ...] = ()
+    measures: tuple[Measure, ...] = ()

@@ -6,11 +6,12 @@ import difflib
 import tomllib
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from datetime import date, datetime
 from pathlib import Path
 from typing import Any, Final
 from zoneinfo import ZoneInfo
 
-from features.config import Config, General, Leads, Routing, TableSource, Warnings
+from features.config import Config, General, Leads, Measure, Round, Routing, TableSource, Warnings
 from features.contract import SCHEMA
 from features.errors import ConfigError
 
@@ -98,6 +99,21 @@ def _is_renaming(value: Any) -> str:
     return "" if right else '{ours = "theirs", ...}'
 
 
+def _is_date(value: Any) -> str:
+    if isinstance(value, date):
+        return "" if not isinstance(value, datetime) else "a date such as 2026-03-01, without a time"
+    try:
+        date.fromisoformat(value)
+    except (TypeError, ValueError):
+        return "a date such as 2026-03-01"
+    return ""
+
+
+def _are_rounds(value: Any) -> str:
+    right = isinstance(value, list) and value and all(isinstance(one, dict) for one in value)
+    return "" if right else "sections [[measures.NAME.rounds]], each with starts_on"
+
+
 _SECTIONS: Final[dict[str, dict[str, Check]]] = {
     "general": {
         "zone": _is_zone,
@@ -128,6 +144,9 @@ _TABLE: Final[dict[str, Check]] = {
     "left_out": _is_text,
     "columns": _is_renaming,
 }
+
+_ROUND: Final[dict[str, Check]] = {"starts_on": _is_date, "teams": _are_texts, "reps": _are_texts}
+_MEASURE: Final[dict[str, Check]] = {**_ROUND, "title": _is_text, "pilot": _is_text, "rounds": _are_rounds}
 
 
 @dataclass
@@ -161,7 +180,7 @@ class _Reading:
 
 
 def _config(given: Mapping[str, Any], reading: _Reading) -> Config:
-    legal = [*_SECTIONS, "tables"]
+    legal = [*_SECTIONS, "tables", "measures"]
     for name in given:
         if name not in legal:
             reading.unknown(f"section [{name}]", name, legal)
@@ -179,7 +198,44 @@ def _config(given: Mapping[str, Any], reading: _Reading) -> Config:
         stage_order=tuple(values["stages"].get("order", ())),
         store_url=values["store"].get("url", ""),
         tables=_tables(given.get("tables", {}), reading),
+        measures=_measures(given.get("measures", {}), reading),
     )
+
+
+def _measures(given: Any, reading: _Reading) -> tuple[Measure, ...]:
+    if not isinstance(given, dict):
+        reading.wrong.append(f"[measures] must hold sections such as [measures.reminders], found {given!r}")
+        return ()
+    found = []
+    for name, section in given.items():
+        right = reading.section(f"measures.{name}", section, _MEASURE)
+        ways = [key for key in ("starts_on", "rounds", "pilot") if isinstance(section, dict) and key in section]
+        if len(ways) > 1:
+            reading.wrong.append(f"[measures.{name}] has {' and '.join(ways)}; keep one")
+        elif not ways and isinstance(section, dict):
+            reading.wrong.append(f"[measures.{name}] needs starts_on, [[measures.{name}.rounds]] or pilot")
+        if ways != ["starts_on"] and isinstance(section, dict) and {"teams", "reps"} & set(section):
+            reading.wrong.append(f"[measures.{name}] teams and reps belong beside a starts_on")
+        if len(ways) != 1 or ways[0] not in right:
+            continue
+        rounds = [right] if "starts_on" in right else right.get("rounds", [])
+        found.append(
+            Measure(
+                name=name,
+                title=right.get("title", ""),
+                rounds=tuple(_round(name, one, reading) for one in rounds),
+                pilot=right.get("pilot", ""),
+            )
+        )
+    return tuple(found)
+
+
+def _round(name: str, given: Mapping[str, Any], reading: _Reading) -> Round:
+    own = {key: value for key, value in given.items() if key not in ("title", "pilot")}
+    right = reading.section(f"measures.{name}.rounds", own, _ROUND)
+    if "starts_on" not in own:
+        reading.wrong.append(f"[[measures.{name}.rounds]] needs starts_on, a date such as 2026-03-01")
+    return Round(str(right.get("starts_on", "")), tuple(right.get("teams", ())), tuple(right.get("reps", ())))
 
 
 def _tables(given: Any, reading: _Reading) -> tuple[tuple[str, TableSource], ...]:

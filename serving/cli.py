@@ -322,20 +322,63 @@ def warn(
 
 @app.command()
 def explain(
-    out: Annotated[Path, typer.Option("--out", help="Folder for drivers.json and report.html.")],
+    out: Annotated[Path, typer.Option("--out", help="Folder for drivers.json, report.html and report.xlsx.")],
     month: Annotated[
         str | None, typer.Option("--month", help="YYYY-MM to explain. Default: the last full month.")
     ] = None,
+    against: Annotated[
+        str, typer.Option("--against", help="Compare reps with: peers, or top (the top tenth on twelve months).")
+    ] = "peers",
     data: Data = None,
     home: HomeDir = None,
     config: ConfigFile = None,
     as_of: AsOf = None,
     lang: Lang = None,
 ) -> None:
-    """Write the driver report: what goes with output, what changes it, and what is luck."""
+    """Write the driver report: what goes with output, what changes it, whether measures worked, and what is luck."""
+    if against not in {"peers", "top"}:
+        raise typer.BadParameter("write peers or top", param_hint="--against")
     core = _session(data, home, config, as_of, lang).core()
-    for path in core.write_report(out, month):
+    for path in core.write_report(out, month, against=against):
         typer.echo(str(path))
+
+
+@app.command()
+def pilot(
+    lever: Annotated[
+        str, typer.Option("--lever", help="followups_per_week, contact_within_24h, training:SKILL or a new one.")
+    ] = "",
+    out: Annotated[Path | None, typer.Option("--out", help="CSV of who goes first; default: standard output.")] = None,
+    effect: Annotated[
+        float | None, typer.Option("--effect", min=0.01, help="Money a rep and month to find; default: a tenth.")
+    ] = None,
+    seed: Annotated[int, typer.Option("--seed", min=0, help="Seed of the draw: the same one draws the same.")] = 7,
+    result: Annotated[
+        Path | None, typer.Option("--result", help="A list that this command wrote: say what the pilot shows.")
+    ] = None,
+    data: Data = None,
+    home: HomeDir = None,
+    config: ConfigFile = None,
+    as_of: AsOf = None,
+    lang: Lang = None,
+    as_json: AsJson = False,
+) -> None:
+    """Plan a pilot by lot (who goes first, how long, what it would show), or read back what a finished one says."""
+    from serving.pilot_command import plan_words, result_words
+
+    if bool(lever) == (result is not None):
+        raise typer.BadParameter("give one of --lever and --result", param_hint="--lever")
+    session = _session(data, home, config, as_of, lang)
+    if result is not None:
+        words, document = result_words(session, result)
+    else:
+        words, document, table = plan_words(session, lever, seed, effect)
+        if table is not None and (out is not None or not as_json):
+            _write_text(out, table)
+    if as_json:
+        _print_json(document)
+    else:
+        typer.echo(words, err=result is None and out is None)
 
 
 @app.command()

@@ -36,6 +36,11 @@ def dump_json(document: object) -> str:
     return json.dumps(document, ensure_ascii=False, indent=1, allow_nan=False) + "\n"
 
 
+_WITH_A_LEVEL = (
+    "as_of", "month", "currency", "effects", "measures", "routing_since", "comparison", "ranking", "model", "statement",
+)  # fmt: skip
+
+
 class Insight(ABC):
     """The part of the facade that only reads, but for acknowledgements; `Core` gives it session, store and state."""
 
@@ -175,12 +180,12 @@ class Insight(ABC):
         """Whose warning it is; None for one that nobody raised."""
         return next((item.rep_id for item in self.state().alerts if item.id == warning_id), None)
 
-    def drivers(self, *, level: str | None, id: str | None, lang: str) -> Json:  # noqa: A002 - the route's own word
+    def drivers(self, *, level: str | None, id: str | None, lang: str, against: str = "peers") -> Json:  # noqa: A002 - the route's own word
         """`drivers.json`, narrowed to a level and an id where given."""
         del lang  # codes and numbers
         from serving.reports.payload import drivers_json
 
-        whole = drivers_json(self.driver_payload(None))
+        whole = drivers_json(self.driver_payload(None, against))
         if level is None:
             return whole
         blocks = {"company": [whole["company"]], "team": whole["teams"], "rep": whole["reps"]}[level]
@@ -188,17 +193,21 @@ class Insight(ABC):
             blocks = [block for block in blocks if block["id"] == id]
             if not blocks:
                 raise (UnknownRepError if level == "rep" else RequestError)(f"no drivers for {level} {id!r}")
-        kept = {key: whole[key] for key in ("as_of", "month", "currency", "effects", "ranking", "model", "statement")}
+        kept = {key: whole[key] for key in _WITH_A_LEVEL}
         return {**kept, "level": level, "items": blocks}
 
-    def driver_payload(self, month: str | None) -> Any:
-        """What the driver report says, without language."""
+    def driver_payload(self, month: str | None, against: str = "peers") -> Any:
+        """What the driver report says, without language; reps are compared with their peers or with the top tenth."""
         from serving.reports.assemble import build_payload
+        from serving.reports.measures import Outside
 
         state = self.state()
         assert state.unit is not None
         index = None if month is None else _month(month)
-        return build_payload(state.board, state.unit, self.session.config, index)
+        with self.store.read() as view:
+            routed = view.first_given()
+        outside = Outside(routed, self.session.pilots(), "top" if against == "top" else "peers")
+        return build_payload(state.board, state.unit, self.session.config, index, outside)
 
     def comparison(self) -> tuple[str | None, Comparison]:
         """Version that runs in shadow (None for none), and what shadow mode has seen of it."""
@@ -228,16 +237,19 @@ class Insight(ABC):
             **shown,
         }
 
-    def write_report(self, out: Path, month: str | None, lang: str | None = None) -> list[Path]:
-        """Write `drivers.json` and `report.html` into a folder; the paths."""
+    def write_report(self, out: Path, month: str | None, lang: str | None = None, against: str = "peers") -> list[Path]:
+        """Write `drivers.json`, `report.html` and `report.xlsx` into a folder; the paths."""
         from serving.reports.payload import drivers_json
         from serving.reports.render import render_report
+        from serving.reports.workbook import report_workbook
 
-        payload = self.driver_payload(month)
+        payload = self.driver_payload(month, against)
         out.mkdir(parents=True, exist_ok=True)
-        written = [out / "drivers.json", out / "report.html"]
+        written = [out / "drivers.json", out / "report.html", out / "report.xlsx"]
+        spoken = as_lang(lang or self.session.lang)
         written[0].write_text(dump_json(drivers_json(payload)), encoding="utf-8")
-        written[1].write_text(render_report(payload, as_lang(lang or self.session.lang)), encoding="utf-8")
+        written[1].write_text(render_report(payload, spoken), encoding="utf-8")
+        written[2].write_bytes(report_workbook(payload, spoken))
         return written
 
 

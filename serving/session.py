@@ -20,6 +20,7 @@ from serving.store import Store
 
 if TYPE_CHECKING:
     from serving.core import Core
+    from serving.pilots import PilotFile
     from training.drift import DriftReport
 
 
@@ -82,6 +83,13 @@ class Session:
             return "no release answers for this moment"
         return ", ".join(f"{found.kind} {found.name}" for found in alarms)
 
+    def pilots(self) -> dict[str, PilotFile]:
+        """Lists of pilots by path as the settings name them; RequestError for one that cannot be read."""
+        from serving.pilots import read_pilot
+
+        base = self.config_path.parent if self.config_path else Path()
+        return {one.pilot: read_pilot(base / one.pilot) for one in self.config.measures if one.pilot}
+
     def core(self, dry_run: bool = False) -> Core:
         """The facade over routing, forecasts, warnings and drivers."""
         from serving.core import Core
@@ -121,7 +129,20 @@ def open_session(
     session.as_of = parse_as_of(as_of, session.tables.zone) if as_of is not None else session.tables.newest()
     if session.as_of <= 0:
         raise RequestError("the tables hold no event, so there is no moment to work at; give one with --as-of")
+    _check_measures(session)
     return session
+
+
+def _check_measures(session: Session) -> None:
+    """RequestError for a measure of reps or teams that no row of reps names, or whose pilot cannot be read."""
+    session.pilots()
+    reps = session.tables.reps
+    for measure in session.config.measures:
+        for one in measure.rounds:
+            for column, named in (("rep_id", one.reps), ("team_id", one.teams)):
+                unknown = sorted(set(named) - set(reps[column]))
+                if unknown:
+                    raise RequestError(f"[measures.{measure.name}]: reps.{column} holds no {', '.join(unknown[:5])}")
 
 
 def parse_as_of(text: str, zone: str) -> int:

@@ -21,6 +21,7 @@ UNEXPLAINED = "unexplained"
 _Z90 = 1.645
 JOINERS = "joiners"
 LEAVERS = "leavers"
+LUCK = "luck_of_the_chosen"
 # What a rep or his manager can move within a quarter; the rest is given to him.
 CONTROLLABLE_GROUPS = ("activity", "skill")
 
@@ -98,6 +99,43 @@ def _mean_variance(columns: Floats) -> Floats:
     """Variance of the mean of rows (n, k), NaN for a single row: it tells nothing of its own chance."""
     n = len(columns)
     return columns.var(axis=0, ddof=1) / n if n > 1 else np.full(columns.shape[1], np.nan)
+
+
+def luck_share(unit: npt.ArrayLike, outcome: npt.ArrayLike, n_months: int) -> float:
+    """Share (0-1) of the lead of units chosen as best on `n_months` that is luck: they fall back by it afterwards.
+
+    One less the reliability of a mean of so many months: variance between units over all variance of their means.
+    `outcome` (n,): each unit's months, the months' own ups and downs taken out. 1 where units do not differ beyond
+    chance. Normal theory; months that hang together make chance look smaller than it is.
+
+    References
+    ----------
+    Galton (1886), Regression towards mediocrity; Efron, Morris (1977), Stein's paradox in statistics.
+    """
+    codes, n = codes_of(unit)
+    y = np.asarray(outcome, dtype=np.float64)
+    counts = np.bincount(codes, minlength=n).astype(np.float64)
+    means = np.bincount(codes, weights=y, minlength=n) / counts
+    free = float(np.maximum(counts - 1, 0).sum())
+    if n < 2 or free <= 0:
+        return 1.0
+    chance = float(np.sum((y - means[codes]) ** 2)) / free
+    between = max(0.0, float(np.var(means, ddof=1)) - chance * float(np.mean(1 / counts)))
+    noise = chance / n_months
+    return noise / (between + noise) if between + noise > 0 else 1.0
+
+
+def with_luck(found: Decomposition, luck: float) -> Decomposition:
+    """The same gap with `luck` money (of the others' having been chosen) taken out of what is not explained."""
+    parts = tuple(part for part in found.parts if part.group != UNEXPLAINED)
+    own = Part(LUCK, UNEXPLAINED, -luck, False)
+    rest = [part for part in found.parts if part.group == UNEXPLAINED]
+    left = fsum([found.after, -found.before, *(-part.amount for part in (*parts, own))])
+    moved = rest[0]
+    shift = left - moved.amount
+    ends = [None if end is None else end + shift for end in (moved.low, moved.high)]
+    whole = (*parts, own, Part(UNEXPLAINED, UNEXPLAINED, left, False, ends[0], ends[1]))
+    return Decomposition(found.id, found.before, found.after, fsum(part.amount for part in whole), whole)
 
 
 def against_peers(interventional: Contributions, own: npt.NDArray[np.bool_]) -> Contributions:

@@ -151,7 +151,7 @@ class ServiceProtocol(Protocol):
         """Whose warning it is; None for one that nobody raised."""
         ...
 
-    def drivers(self, *, level: str | None, id: str | None, lang: str) -> Json:  # noqa: A002
+    def drivers(self, *, level: str | None, id: str | None, lang: str, against: str = "peers") -> Json:  # noqa: A002
         """`drivers.json`, narrowed to a level and an id where given."""
         ...
 

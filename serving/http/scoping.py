@@ -94,6 +94,20 @@ def visible_drivers(scope: Scope, answer: Json) -> Json:
             shown[name] = [one for one in block if isinstance(one, dict) and scope.sees(level, one.get("id"))]
         elif name in shown:
             shown[name] = None
+    for name in ("rep_details", "matrix"):
+        if isinstance(rows := shown.get(name), list):
+            shown[name] = [one for one in rows if isinstance(one, dict) and scope.sees_rep(one.get("rep_id"))]
+    if isinstance(groups := shown.get("effectiveness"), list):
+        shown["effectiveness"] = [
+            one for one in groups if isinstance(one, dict) and one["kind"] == "team" and scope.sees("team", one["id"])
+        ]
+    if isinstance(pilots := shown.get("pilots"), list):
+        arms = ("first", "later")
+        shown["pilots"] = [
+            {**one, **{arm: [rep for rep in one[arm] if scope.sees_rep(rep)] for arm in arms}} for one in pilots
+        ]
+    if "month_change" in shown:
+        shown["month_change"] = None
     return visible_items(scope, shown)
 
 

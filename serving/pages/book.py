@@ -195,10 +195,11 @@ class Book:
         self.prepared.get(state, "alerts", lambda: len(state.alerts))
         return self.core.warning_items(lang)
 
-    def drivers(self, month: str | None) -> Any:
-        """The payload of the driver report."""
+    def drivers(self, month: str | None, against: str = "peers") -> Any:
+        """The payload of the driver report; reps are compared with their peers, or with the top tenth."""
         state = self.state()
-        return self.prepared.get(state, ("drivers", month), lambda: self.core.driver_payload(month))
+        key = ("drivers", month, against)
+        return self.prepared.get(state, key, lambda: self.core.driver_payload(month, against))
 
 
 def _lang(lang: str) -> Any:

@@ -10,8 +10,11 @@ from fastapi import APIRouter, Response
 
 from features.moments import day_of, month_text
 from serving import texts
+from serving.http.problems import Problem
 from serving.http.scoping import Scope, check_level
+from serving.pages import exports
 from serving.pages.visit import Visit, visits
+from serving.reports.measures import Pilot
 from serving.reports.payload import ReportPayload
 from serving.reports.render import report_context
 from serving.reports.tables import Row, TableView
@@ -33,13 +36,35 @@ def drivers(visit: Annotated[Visit, visits("drivers")]) -> Response:
     if level == "rep" and id_:
         return visit.see_other("/reps", id_)
     month = visit.query.get("month") or None
-    payload: ReportPayload = visit.book.drivers(month)
+    against = asked_against(visit)
+    payload: ReportPayload = visit.book.drivers(month, against)
     last: ReportPayload = payload if month is None else visit.book.drivers(None)
     mine = scoped_payload(payload, scope)
     if level == "team" and id_:
         mine = replace(mine, teams=tuple(one for one in mine.teams if one.id == id_))
     context = report_context(mine, visit.lang, embedded=True, scoped=scope.rep_ids is not None)
     return visit.page("drivers.html.j2", {**context, **_frame(visit, mine, last, context)})
+
+
+@router.get("/drivers.xlsx")
+def drivers_xlsx(visit: Annotated[Visit, visits("drivers")]) -> Response:
+    """The page's tables as a workbook, headed in the page's language; only what the reader may see."""
+    from serving.reports.workbook import report_workbook
+
+    assert visit.principal is not None
+    scope = visit.scope()
+    if visit.principal.role == "rep":
+        raise Problem(403, "a rep reads his own part on his page")
+    payload: ReportPayload = visit.book.drivers(visit.query.get("month") or None, asked_against(visit))
+    body = report_workbook(scoped_payload(payload, scope), visit.lang)
+    name = f"drivers-{month_text(payload.month)}.xlsx"
+    headers = {"Content-Disposition": f'attachment; filename="{name}"', "Content-Language": visit.lang}
+    return Response(body, 200, headers, exports.XLSX)
+
+
+def asked_against(visit: Visit) -> str:
+    """Whom the reader wants reps compared with: `peers`, or `top`, the top tenth on twelve months."""
+    return "top" if visit.query.get("against") == "top" else "peers"
 
 
 def scoped_payload(payload: ReportPayload, scope: Scope) -> ReportPayload:
@@ -53,7 +78,16 @@ def scoped_payload(payload: ReportPayload, scope: Scope) -> ReportPayload:
         reps=tuple(one for one in payload.reps if scope.sees_rep(one.id)),
         rep_pages=tuple(one for one in payload.rep_pages if scope.sees_rep(one.rep_id)),
         month_change=None,
+        matrix=tuple(one for one in payload.matrix if scope.sees_rep(one.rep_id)),
+        pilots=tuple(_own_part(one, scope) for one in payload.pilots),
     )
+
+
+def _own_part(pilot: Pilot, scope: Scope) -> Pilot:
+    """The pilot with only the names that the reader answers for; its size stays that of the whole draw."""
+    first = tuple(rep for rep in pilot.first if scope.sees_rep(rep))
+    later = tuple(rep for rep in pilot.later if scope.sees_rep(rep))
+    return replace(pilot, first=first, later=later)
 
 
 def _frame(visit: Visit, payload: ReportPayload, last: ReportPayload, context: Mapping[str, Any]) -> dict[str, Any]:
@@ -68,6 +102,8 @@ def _frame(visit: Visit, payload: ReportPayload, last: ReportPayload, context: M
         "month": texts.month(visit.lang, payload.month),
         "day": texts.day(visit.lang, day_of(payload.as_of, payload.zone)),
         "chosen": month_text(payload.month),
+        "against": payload.comparison.kind,
+        "xlsx": visit.href("/drivers.xlsx", month=month_text(payload.month), against=payload.comparison.kind),
         "months": months,
         "reps": {**context["reps"], "table": replace(table, rows=tuple(linked))},
         "contents": _contents(visit, context),

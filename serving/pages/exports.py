@@ -10,8 +10,12 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import date
-from typing import Final
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from openpyxl.worksheet.worksheet import Worksheet
 
 Value = str | float | int | None
 _STARTERS: Final = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
@@ -33,30 +37,49 @@ def csv_bytes(heads: Sequence[str], rows: Sequence[Sequence[Value]]) -> bytes:
     return b"\xef\xbb\xbf" + out.getvalue().encode()
 
 
+@dataclass(frozen=True)
+class Sheet:
+    """One sheet: its title, the heads of its columns, and rows of texts and numbers."""
+
+    title: str
+    heads: Sequence[str]
+    rows: Sequence[Sequence[Value]]
+
+
 def xlsx_bytes(title: str, heads: Sequence[str], rows: Sequence[Sequence[Value]]) -> bytes:
     """A workbook of one sheet, its first row fixed, texts as texts."""
+    return workbook_bytes([Sheet(title, heads, rows)])
+
+
+def workbook_bytes(sheets: Sequence[Sheet]) -> bytes:
+    """A workbook of at least one sheet, the first row of each fixed, texts as texts."""
     from openpyxl import Workbook
+
+    book = Workbook()
+    book.remove(book.worksheets[0])
+    for at, one in enumerate(sheets, 1):
+        title = "".join(c for c in one.title if c not in "[]:*?/\\")[:31] or f"Sheet{at}"
+        _fill(book.create_sheet(title), one)
+    out = io.BytesIO()
+    book.save(out)
+    return out.getvalue()
+
+
+def _fill(sheet: Worksheet, one: Sheet) -> None:
     from openpyxl.styles import Font
     from openpyxl.utils import get_column_letter
 
-    book = Workbook()
-    sheet = book.active
-    assert sheet is not None
-    sheet.title = "".join(c for c in title if c not in "[]:*?/\\")[:31] or "Sheet"
-    for at, row in enumerate((heads, *rows), 1):
+    for at, row in enumerate((one.heads, *one.rows), 1):
         for column, value in enumerate(row, 1):
             cell = sheet.cell(at, column, neutral(value))
             if isinstance(value, str):
                 cell.data_type = "s"  # never "f", whatever it begins with
     for head in sheet[1]:
         head.font = Font(bold=True)
-    for column, name in enumerate(heads, 1):
-        wide = max([_width(name), *(_width(row[column - 1]) for row in rows[:200])])
+    for column, name in enumerate(one.heads, 1):
+        wide = max([_width(name), *(_width(row[column - 1]) for row in one.rows[:200])])
         sheet.column_dimensions[get_column_letter(column)].width = min(40, wide + 2)
     sheet.freeze_panes = "A2"
-    out = io.BytesIO()
-    book.save(out)
-    return out.getvalue()
 
 
 def _width(value: Value) -> int:

@@ -17,6 +17,7 @@ from serving import texts
 from serving.http.problems import Problem
 from serving.pages.alerts_page import warning_view
 from serving.pages.book import Seat, WeekOfLeads
+from serving.pages.drivers_page import asked_against
 from serving.pages.fans import NARROW, fan, leading, outlook_sentence
 from serving.pages.leads import decision_row
 from serving.pages.today import week_name
@@ -231,6 +232,13 @@ def _warnings(visit: Visit, rep_id: str) -> list[dict[str, Any]] | None:
 def _drivers(visit: Visit, rep_id: str) -> dict[str, Any] | None:
     """His part of the driver report of the last whole month; None where there is no report or he is not in it."""
     try:
-        return rep_section(visit.book.drivers(None), rep_id, visit.lang)
+        payload = visit.book.drivers(None, asked_against(visit))
     except (NoReleaseError, RequestError):
         return None
+    section = rep_section(payload, rep_id, visit.lang)
+    if section is None:
+        return None
+    other = "top" if payload.comparison.kind == "peers" else "peers"
+    section["other"] = visit.href("/reps", rep_id, against=other) + "#drivers"
+    section["other_name"] = visit.t(f"report.comparison.choose_{other}")
+    return section

@@ -29,8 +29,11 @@ from models.drivers.effects import EffectRow
 from models.drivers.terms import driver_map
 from models.forecasting.panel_model import PanelModel
 from serving.board import Board
-from serving.reports.payload import DataNote, Effectiveness, ModelQuality, ReportPayload
-from serving.reports.people import TENURE_BANDS, explain_panel, matrix_of, rep_pages
+from serving.reports.measures import Outside, measure_results, pilots_of, unsettled
+from serving.reports.payload import Comparison, DataNote, Effectiveness, ModelQuality, ReportPayload
+from serving.reports.peers import TOP_MONTHS, Gap, explain_panel, peer_gaps, rows_of, top_gaps
+from serving.reports.people import TENURE_BANDS, matrix_of, rep_pages
+from training.measure_frames import rep_months, routing
 from training.snapshot import ZonedWorkdays
 from training.unit import ModelUnit
 
@@ -40,9 +43,12 @@ RANK_MONTHS = 6
 REVIEW_DAYS = 60
 
 
-def build_payload(board: Board, unit: ModelUnit, config: Config, month: int | None = None) -> ReportPayload:
+def build_payload(
+    board: Board, unit: ModelUnit, config: Config, month: int | None = None, outside: Outside | None = None
+) -> ReportPayload:
     """What the report of a month says (default: the last whole month before as_of).
 
+    `outside`: what neither tables nor release hold: routing's own log, lists of pilots, whom to compare with.
     RequestError for a month that has not ended or lies before the data.
     """
     world = board.world
@@ -52,17 +58,26 @@ def build_payload(board: Board, unit: ModelUnit, config: Config, month: int | No
     panel = unit.contribution.panel
     if panel is None:
         raise RequestError("the release holds no contribution model, so there are no drivers to explain; train anew")
-    rows = _panel_rows(world, unit, range(chosen - RANK_MONTHS + 1, chosen + 1))
+    outside = outside or Outside()
+    top = outside.against == "top"
+    rows = _panel_rows(world, unit, range(chosen - (TOP_MONTHS if top else RANK_MONTHS) + 1, chosen + 1))
     if not (rows["month"] == chosen).any():
         raise RequestError(f"month {moments.month_text(chosen)}: no sales rep was there at its start")
     mapping = driver_map(panel.features)
     made = explain_panel(panel, rows)
     now = (rows["month"] == chosen).to_numpy()
     here, y = rows.loc[now].reset_index(drop=True), rows["y"].to_numpy(dtype=np.float64)
-    month_made = _subset(made, now)
+    month_made = rows_of(made, now)
     teams = tables.reps.drop_duplicates("rep_id").set_index("rep_id")["team_id"]
     effects = tuple(_effect_row(row) for row in unit.effects)
-    effectiveness = _effectiveness(world, unit, chosen)
+    routed = routing(outside.routed, world.as_of, tables.zone).starts
+    since = min(routed.values(), default=None)
+    effectiveness = _effectiveness(world, unit, chosen, since)
+    late = (rows["month"] > chosen - RANK_MONTHS).to_numpy()
+    recent = rows.loc[late].reset_index(drop=True)
+    gaps, comparison = _gaps(panel, tables, rows, made, here, top=top)
+    whole = rep_months(tables, world.as_of, ZonedWorkdays(unit.workdays, tables.zone))
+    measures = measure_results(tables, world.as_of, whole, config, outside)
     return ReportPayload(
         as_of=board.as_of,
         month=chosen,
@@ -72,15 +87,32 @@ def build_payload(board: Board, unit: ModelUnit, config: Config, month: int | No
         company=attribute_company(month_made, mapping, "money"),
         teams=attribute_rows(month_made, [str(teams.get(rep, "")) for rep in here["rep_id"]], mapping, "money"),
         reps=attribute_rows(month_made, list(here["rep_id"]), mapping, "money"),
-        ranking=rank_drivers(made, list(rows["rep_id"]), mapping, np.random.default_rng(7)),
+        ranking=rank_drivers(rows_of(made, late), list(recent["rep_id"]), mapping, np.random.default_rng(7)),
         effects=effects,
-        rep_pages=rep_pages(world, unit, chosen, rows, made, effects),
-        matrix=matrix_of(rows, made, chosen, mapping),
+        rep_pages=rep_pages(world, chosen, rows, gaps, effects),
+        matrix=matrix_of(recent, rows_of(made, late), chosen, mapping),
+        measures=measures,
+        pilots=pilots_of(tables, world.as_of, whole, unsettled(effects, measures)),
+        routing_since=since,
+        comparison=comparison,
+        names=tuple(zip(tables.reps["rep_id"].astype(str), tables.reps["name"].astype(str), strict=True)),
         model=_quality(panel, unit.version),
         data=_data_note(board, unit, tables),
         month_change=_month_change(made, rows, y, chosen, mapping),
         review_on=moments.day_of(board.as_of + REVIEW_DAYS * DAY, tables.zone),
     )
+
+
+def _gaps(
+    panel: PanelModel, tables: Tables, rows: pd.DataFrame, made: Contributions, here: pd.DataFrame, *, top: bool
+) -> tuple[dict[str, Gap], Comparison]:
+    """Each rep's gap to those he is compared with, and who they are; `here`: the month's rows."""
+    if top:
+        return top_gaps(panel, rows, made, [str(rep) for rep in here["rep_id"]])
+    tenure = dict(zip(here["rep_id"], here["rep_tenure_years"].to_numpy(dtype=np.float64), strict=True))
+    reps = tables.reps.drop_duplicates("rep_id")
+    territories = dict(zip(reps["rep_id"].astype(str), reps["territories"].astype(str), strict=True))
+    return peer_gaps(panel, rows, made, tenure, territories), Comparison("peers")
 
 
 def _chosen_month(world: World, month: int | None) -> int:
@@ -104,10 +136,6 @@ def _panel_rows(world: World, unit: ModelUnit, months: range) -> pd.DataFrame:
     return rows.loc[rows["maturity"].to_numpy(dtype=bool)].reset_index(drop=True)
 
 
-def _subset(made: Contributions, rows: npt.NDArray[np.bool_]) -> Contributions:
-    return Contributions(made.drivers, made.values[rows], made.prediction[rows], made.baseline[rows])
-
-
 def _effect_row(row: Mapping[str, Any]) -> EffectRow:
     known = {field.name for field in fields(EffectRow)}
     values: dict[str, Any] = {
@@ -123,7 +151,7 @@ def _month_change(made: Contributions, rows: pd.DataFrame, y: Floats, month: int
         return None
     reps = rows["rep_id"].to_numpy(dtype=object)
     return month_against_month(
-        _subset(made, before), _subset(made, after), list(reps[before]), list(reps[after]), y[before], y[after], mapping
+        rows_of(made, before), rows_of(made, after), list(reps[before]), list(reps[after]), y[before], y[after], mapping
     )
 
 
@@ -147,11 +175,15 @@ def _data_note(board: Board, unit: ModelUnit, tables: Tables) -> DataNote:
 # -- effectiveness ----------------------------------------------------------------------------------------------
 
 
-def _effectiveness(world: World, unit: ModelUnit, month: int) -> tuple[Effectiveness, ...]:
-    """Contribution per effective head of the company, each team and each tenure band, with earlier months beside."""
+def _effectiveness(world: World, unit: ModelUnit, month: int, since: int | None) -> tuple[Effectiveness, ...]:
+    """Contribution per effective head of the company, each team and each tenure band, with earlier months beside.
+
+    `since`: first whole month of the machine's routing; the mean from then to `month` stands beside as well.
+    """
     amounts = contributions_of(world.tables, world.as_of)
+    routed = range(month + 1 if since is None else since, month + 1)
     wanted = (month, month - 1, month - 12)
-    tables_by_month = {m: _heads(world, unit, m, amounts) for m in wanted}
+    tables_by_month = {m: _heads(world, unit, m, amounts) for m in {*wanted, *routed}}
     groups = [("company", "company")]
     groups += [("team", team) for team in sorted(set(tables_by_month[month]["team"]) - {""})]
     groups += [("tenure", band) for band in TENURE_BANDS]
@@ -163,7 +195,10 @@ def _effectiveness(world: World, unit: ModelUnit, month: int) -> tuple[Effective
         heads, total, per_head = now
         earlier = [_group(tables_by_month[m], kind, name) for m in wanted[1:]]
         before, year_ago = (None if one is None else one[2] for one in earlier)
-        found.append(Effectiveness(kind, name, heads, total, per_head, before, year_ago))
+        months = [one for m in routed if (one := _group(tables_by_month[m], kind, name)) is not None]
+        there = sum(one[0] for one in months)
+        routed_head = sum(one[1] for one in months) / there if there > 0 else None
+        found.append(Effectiveness(kind, name, heads, total, per_head, before, year_ago, routed_head))
     return tuple(found)
 
 

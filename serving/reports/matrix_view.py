@@ -50,8 +50,15 @@ def matrix_view(places: Sequence[MatrixPlace], names: dict[str, str], currency: 
         sentence=sentence,
         chart=ChartView(title, Markup(_chart(shown, names, title, sentence, lang))),  # noqa: S704 escaped by charts
         table=view,
-        advice=tuple((t(lang, f"report.matrix.{name}"), t(lang, f"report.matrix.{name}_advice")) for name in QUADRANTS),
+        advice=tuple((t(lang, f"report.matrix.{name}"), _advice(name, shown, lang)) for name in QUADRANTS),
     )
+
+
+def _advice(quadrant: str, places: Sequence[MatrixPlace], lang: Lang) -> str:
+    """What a quadrant suggests, for how many, and for how many of them the place is clear."""
+    mine = [one for one in places if one.quadrant == quadrant]
+    advice = t(lang, f"report.matrix.{quadrant}_advice")
+    return t(lang, "report.matrix.advice_sure", advice=advice, n=len(mine), sure=sum(one.sure for one in mine))
 
 
 def _row(one: MatrixPlace, name: str, currency: str, lang: Lang) -> Row:

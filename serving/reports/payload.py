@@ -16,6 +16,11 @@ from models.drivers.decomposition import Decomposition
 from models.drivers.effects import EffectRow
 from models.drivers.matrix import MatrixPlace
 from models.drivers.suggestions import Suggestion
+from serving.reports.measures import MeasureResult, Pilot
+
+_STATEMENT = (
+    "Association, not effect, except under effects and measures. Decides nothing about pay, renewal or dismissal."
+)
 
 
 @dataclass(frozen=True)
@@ -23,6 +28,7 @@ class Effectiveness:
     """Contribution per effective head of the company, a team or a tenure band (`kind`).
 
     Effective heads count presence: who joined mid-month or was on leave counts in part. None where unknown.
+    `per_head_since_routing`: the mean month since the machine's routing was switched on, up to this month.
     """
 
     kind: str
@@ -32,6 +38,21 @@ class Effectiveness:
     per_head: float | None
     per_head_last_month: float | None
     per_head_year_ago: float | None
+    per_head_since_routing: float | None = None
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Whom the reps' pages compare with: `kind` peers (of like tenure and territory) or top (tenth on twelve months).
+
+    Of the top: `n` reps, `lead` their mean month over the desk's, in money, and `luck_share` (0-1) of it that is the
+    luck of having been chosen for those very months.
+    """
+
+    kind: str = "peers"
+    n: int = 0
+    lead: float | None = None
+    luck_share: float | None = None
 
 
 @dataclass(frozen=True)
@@ -44,7 +65,10 @@ class StagedTarget:
 
 @dataclass(frozen=True)
 class RepPage:
-    """One rep: `gap` against peers of like tenure, up to three suggestions, and his last months' contribution."""
+    """One rep: `gap` against his peers, up to three suggestions, and his last months' contribution.
+
+    `peers`: who they are: tenure_territory, tenure (too few share his territory) or top; `in_top`: he is one of them.
+    """
 
     rep_id: str
     name: str
@@ -56,6 +80,8 @@ class RepPage:
     suggestions: tuple[Suggestion, ...]
     history: tuple[float, ...] = ()
     targets: tuple[StagedTarget, ...] = ()
+    peers: str = "tenure"
+    in_top: bool = False
 
 
 @dataclass(frozen=True)
@@ -82,7 +108,10 @@ class DataNote:
 
 @dataclass(frozen=True)
 class ReportPayload:
-    """All numbers of one driver report. `as_of` is a moment, `month` a month index; `currency` may be empty."""
+    """All numbers of one driver report. `as_of` is a moment, `month` a month index; `currency` may be empty.
+
+    `names`: (rep_id, name) of every rep, for people on paper only; `drivers.json` carries ids alone.
+    """
 
     as_of: int
     month: int
@@ -101,6 +130,11 @@ class ReportPayload:
     review_on: date | None = None
     notes: tuple[str, ...] = field(default=())
     matrix: tuple[MatrixPlace, ...] = ()
+    measures: tuple[MeasureResult, ...] = ()
+    pilots: tuple[Pilot, ...] = ()
+    routing_since: int | None = None
+    comparison: Comparison = field(default_factory=Comparison)
+    names: tuple[tuple[str, str], ...] = ()
 
     def overall(self) -> Effectiveness | None:
         """The company's effectiveness, if it was given."""
@@ -108,7 +142,8 @@ class ReportPayload:
 
 
 def drivers_json(payload: ReportPayload) -> dict[str, Any]:
-    """The contract's drivers.json and more: effectiveness, ranking, month_change, rep_details, model, data.
+    """The contract's drivers.json and more: effectiveness, ranking, month_change, matrix, measures, pilots,
+    comparison, rep_details, model, data.
 
     Plain dicts, lists, text and finite numbers; a number that is not finite is null.
     """
@@ -124,6 +159,10 @@ def drivers_json(payload: ReportPayload) -> dict[str, Any]:
         "ranking": [asdict(one) for one in payload.ranking],
         "month_change": _decomposition(payload.month_change),
         "matrix": [asdict(one) for one in payload.matrix],
+        "measures": [_measure(one) for one in payload.measures],
+        "pilots": [{**asdict(one), "start": month_text(one.start)} for one in payload.pilots],
+        "routing_since": _month_or_none(payload.routing_since),
+        "comparison": asdict(payload.comparison),
         "rep_details": [_rep_details(page) for page in payload.rep_pages],
         "model": asdict(payload.model),
         "data": {
@@ -134,10 +173,19 @@ def drivers_json(payload: ReportPayload) -> dict[str, Any]:
         },
         "review_on": payload.review_on.isoformat() if payload.review_on else None,
         "notes": list(payload.notes),
-        "statement": "Association, not effect, except under effects. Decides nothing about pay, renewal or dismissal.",
+        "statement": _STATEMENT,
     }
     clean: dict[str, Any] = _clean(made)
     return clean
+
+
+def _measure(one: MeasureResult) -> dict[str, Any]:
+    path = [dict(zip(("month", "difference", "ci_low", "ci_high"), step, strict=True)) for step in one.path]
+    return {**asdict(one), "first_month": _month_or_none(one.first_month), "path": path}
+
+
+def _month_or_none(month: int | None) -> str | None:
+    return None if month is None else month_text(month)
 
 
 def _decomposition(found: Decomposition | None) -> dict[str, Any] | None:
@@ -153,6 +201,8 @@ def _rep_details(page: RepPage) -> dict[str, Any]:
         "contribution": page.contribution,
         "gap": _decomposition(page.gap),
         "n_peers": page.n_peers,
+        "peers": page.peers,
+        "in_top": page.in_top,
         "suggestions": [asdict(one) for one in page.suggestions],
         "targets": [{"month": month_text(one.month), "amount": one.amount} for one in page.targets],
     }

@@ -10,22 +10,16 @@ import pandas as pd
 
 from features.outcomes import contributions as contributions_of
 from features.world import World
-from models.drivers.attribution import AttributionError, Contributions, DriverMap, contributions
-from models.drivers.decomposition import Decomposition, against_peers, rep_against_peers
+from models.drivers.attribution import Contributions, DriverMap
 from models.drivers.effects import CONTACT, FOLLOW_UPS, EffectRow
 from models.drivers.matrix import MatrixPlace, adjusted_effect, attitude_score, place_reps
 from models.drivers.suggestions import suggest
-from models.drivers.terms import driver_map
-from models.drivers.treeshap_trees import TreeLimitError
-from models.forecasting.panel_model import PanelModel
 from serving.reports.payload import RepPage, StagedTarget
-from training.unit import ModelUnit
+from serving.reports.peers import Gap
 
 Floats = npt.NDArray[np.float64]
-Rows = npt.NDArray[np.bool_]
 
 HISTORY_MONTHS = 12
-FEWEST_PEERS = 3
 REACH_QUANTILE = 0.75
 TENURE_BANDS = ("<1", "1-2", ">2")
 STAGES = 3
@@ -35,11 +29,9 @@ _GIVEN_GROUPS = ("leads", "load", "market", "tenure")
 
 
 def rep_pages(
-    world: World, unit: ModelUnit, month: int, rows: pd.DataFrame, made: Contributions, effects: tuple[EffectRow, ...]
+    world: World, month: int, rows: pd.DataFrame, gaps: Mapping[str, Gap], effects: tuple[EffectRow, ...]
 ) -> tuple[RepPage, ...]:
-    """One page for each rep of the month; `rows` and `made` hold the months before it as well."""
-    panel = unit.contribution.panel
-    assert panel is not None
+    """One page for each rep of the month; `rows` hold the months before it as well, `gaps` whom he is compared with."""
     here = rows.loc[(rows["month"] == month).to_numpy()].reset_index(drop=True)
     reps = world.tables.reps.drop_duplicates("rep_id").set_index("rep_id")
     tenure = dict(zip(here["rep_id"], here["rep_tenure_years"].to_numpy(dtype=np.float64), strict=True))
@@ -48,12 +40,11 @@ def rep_pages(
     levels = _levels(here)
     reach = {name: _reach(values) for name, values in levels.items()}
     worth = _worth_of_win_probability(world)
-    gaps = peer_gaps(panel, rows, made, tenure)
     pages = []
     for i, rep in enumerate(here["rep_id"]):
         own = {name: float(values[i]) for name, values in levels.items() if np.isfinite(values[i])}
         row = reps.loc[rep]
-        gap, n_peers = gaps.get(str(rep), (None, 0))
+        gap = gaps.get(str(rep))
         past = history[rep][-max(1, min(HISTORY_MONTHS, int(tenure[rep] * 12) + 1)) :]
         pages.append(
             RepPage(
@@ -62,99 +53,21 @@ def rep_pages(
                 team_id=str(row["team_id"]),
                 tenure_years=float(tenure[rep]),
                 contribution=float(money[rep]),
-                gap=gap,
-                n_peers=n_peers,
+                gap=gap.found if gap else None,
+                n_peers=gap.n_peers if gap else 0,
                 suggestions=suggest(own, reach, effects, worth),
                 history=history[rep],
-                targets=staged_targets(past, gap.before if gap else None, month),
+                targets=staged_targets(past, _reachable(gap), month),
+                peers=gap.kind if gap else "tenure",
+                in_top=gap is not None and gap.in_top,
             )
         )
     return tuple(pages)
 
 
-def explain_panel(panel: PanelModel, rows: pd.DataFrame, background: pd.DataFrame | None = None) -> Contributions:
-    """Drivers' contributions to each row's predicted contribution, in money, by the horizon-0 booster.
-
-    With a `background` against the mean of its rows, else against the model's own mean.
-    """
-    booster = panel.booster(0)
-    names = dict(zip(booster.feature_name(), panel.features, strict=True))
-    plain_map = driver_map(panel.features)
-    mapping = DriverMap({plain: plain_map.driver(feature) for plain, feature in names.items()}, plain_map.group_of)
-
-    def plain_names(frame: pd.DataFrame) -> pd.DataFrame:
-        return pd.DataFrame({plain: frame[feature].to_numpy() for plain, feature in names.items()})
-
-    others = None if background is None else plain_names(background)
-    made = contributions(booster, plain_names(rows), mapping, others)
-    return Contributions(
-        made.drivers, made.values * panel.scale, made.prediction * panel.scale, made.baseline * panel.scale
-    )
-
-
-def peer_gaps(
-    panel: PanelModel, rows: pd.DataFrame, made: Contributions, tenure: Mapping[str, float]
-) -> dict[str, tuple[Decomposition, int]]:
-    """Each rep's mean month against his peers of like tenure, taken apart against that whole group; and how many.
-
-    One background a tenure band. A model outside the kernel's limits is taken apart by path-dependent values instead.
-    """
-    mapping = driver_map(panel.features)
-    ids = rows["rep_id"].to_numpy(dtype=object).astype(str)
-    y = rows["y"].to_numpy(dtype=np.float64)
-    found: dict[str, tuple[Decomposition, int]] = {}
-    for members in peer_groups(tenure):
-        inside = np.isin(ids, members)
-        group, names = rows.loc[inside].reset_index(drop=True), ids[inside]
-        if len(members) <= FEWEST_PEERS:
-            continue
-        try:
-            parts, exact = explain_panel(panel, group, group), True
-        except TreeLimitError:
-            parts, exact = _rows_of(made, inside), False
-        for rep in members:
-            own = names == rep
-            if not own.any():
-                continue
-            try:
-                scaled = against_peers(parts, own) if exact else parts
-                gap = _against(scaled, rep, names, y[inside], mapping, members, exact)
-            except AttributionError:
-                continue
-            found[rep] = (gap, len(members) - 1)
-    return found
-
-
-def _against(
-    parts: Contributions,
-    rep: str,
-    names: npt.NDArray[np.str_],
-    y: Floats,
-    mapping: DriverMap,
-    members: list[str],
-    exact: bool,
-) -> Decomposition:
-    """Gap of a rep; against a background the peers' own parts are the yardstick and count as nothing."""
-    if exact:
-        others = names != rep
-        values = parts.values.copy()
-        values[others] -= values[others].mean(axis=0)
-        parts = Contributions(parts.drivers, values, parts.prediction, parts.baseline)
-    return rep_against_peers(rep, parts, list(names), y, mapping, members)
-
-
-def peer_groups(tenure: Mapping[str, float]) -> list[list[str]]:
-    """Reps by tenure: below one year, one to two, above; a band with hardly a peer joins its neighbour."""
-    bands: list[list[str]] = [[] for _ in TENURE_BANDS]
-    for rep, years in sorted(tenure.items()):
-        bands[int(np.searchsorted([1.0, 2.0], years, side="right"))].append(str(rep))
-    groups: list[list[str]] = []
-    for band in bands:
-        if groups and (len(groups[-1]) <= FEWEST_PEERS or len(band) <= FEWEST_PEERS):
-            groups[-1] = sorted([*groups[-1], *band])
-        else:
-            groups.append(band)
-    return groups
+def _reachable(gap: Gap | None) -> float | None:
+    """Peers' mean month as a yardstick for targets; the top tenth's is none: part of it is luck."""
+    return gap.found.before if gap is not None and gap.kind != "top" else None
 
 
 def staged_targets(history: tuple[float, ...], peers: float | None, month: int) -> tuple[StagedTarget, ...]:
@@ -196,10 +109,6 @@ def _feature(frame: pd.DataFrame, name: str) -> Floats:
     if name not in frame:
         return np.full(len(frame), np.nan)
     return np.asarray(frame[name].to_numpy(dtype=np.float64))
-
-
-def _rows_of(made: Contributions, rows: Rows) -> Contributions:
-    return Contributions(made.drivers, made.values[rows], made.prediction[rows], made.baseline[rows])
 
 
 def _history(world: World, reps: list[str], month: int) -> dict[str, tuple[float, ...]]:

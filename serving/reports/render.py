@@ -19,6 +19,7 @@ from serving import texts
 from serving.fault_words import left_out_words
 from serving.reports import charts, effect_view
 from serving.reports.matrix_view import matrix_view
+from serving.reports.measure_view import measures_view, pilots_view
 from serving.reports.payload import Effectiveness, ReportPayload, RepPage
 from serving.reports.tables import Cell, ChartView, Row, TableView, numeric, table, text
 from serving.texts import Lang, money, percent, t
@@ -26,7 +27,11 @@ from serving.texts import Lang, money, percent, t
 if TYPE_CHECKING:
     import jinja2
 
-TEMPLATES = ("report.html.j2", "report_body.html.j2")
+TEMPLATES = ("report.html.j2", "report_body.html.j2", "report_macros.html.j2")
+_ORDER = (
+    "effectiveness", "change", "drivers", "effects", "measures", "pilots", "matrix", "reps", "model", "data", "method",
+    "review",
+)  # fmt: skip
 _MOST_BARS = 12
 _TENURE = {"<1", "1-2", ">2"}
 _TENURE_KEYS = {"<1": "tenure_below_1", "1-2": "tenure_1_to_2", ">2": "tenure_above_2"}
@@ -70,7 +75,8 @@ def rep_section(payload: ReportPayload, rep_id: str, lang: Lang) -> dict[str, An
     if page is None:
         return None
     attributed = next((one for one in payload.reps if one.id == rep_id), None)
-    return {**_rep_page(page, attributed, payload, lang, "rep"), "month": texts.month(lang, payload.month)}
+    made = _rep_page(page, attributed, payload, lang, "rep")
+    return {**made, "month": texts.month(lang, payload.month), "comparison": _comparison(payload, lang)}
 
 
 def _team(one: Attribution, payload: ReportPayload, lang: Lang, anchor: str) -> dict[str, Any]:
@@ -90,21 +96,24 @@ def _context(payload: ReportPayload, lang: Lang) -> dict[str, Any]:
     change = _change(payload, lang)
     parts = effect_view.effect_parts(payload.effects, payload.currency, lang)
     effectiveness = _effectiveness(payload, lang)
-    names = {page.rep_id: page.name or page.rep_id for page in payload.rep_pages}
+    names = {rep: name for rep, name in payload.names if name}
+    names |= {page.rep_id: page.name or page.rep_id for page in payload.rep_pages}
     matrix = matrix_view(payload.matrix, names, payload.currency, lang)
     shown = {"effectiveness": effectiveness, "change": change, "reps": payload.rep_pages, "matrix": matrix}
-    order = ("effectiveness", "change", "drivers", "effects", "matrix", "reps", "model", "data", "method", "review")
     return {
         "month": texts.month(lang, payload.month),
         "day": texts.day(lang, day_of(payload.as_of, payload.zone)),
         "headline": _headline(payload, lang),
         "notes": payload.notes,
-        "contents": [(name, t(lang, f"report.{name}.heading")) for name in order if shown.get(name, True)],
+        "contents": [(name, t(lang, f"report.{name}.heading")) for name in _ORDER if shown.get(name, True)],
         "effectiveness": effectiveness,
         "change": change,
         "drivers": _drivers(payload, lang),
         "effects": parts,
+        "measures": measures_view(payload.measures, payload.currency, lang),
+        "pilots": pilots_view(payload.pilots, names, payload.currency, lang),
         "matrix": matrix,
+        "comparison": _comparison(payload, lang),
         "reps": {"table": _rep_table(payload, lang), "pages": _rep_pages(payload, lang)},
         "model_sentence": _model_sentence(payload, lang),
         "data": _data(payload, lang),
@@ -133,7 +142,28 @@ def _headline(payload: ReportPayload, lang: Lang) -> dict[str, Any]:
         {"label": t(lang, f"report.headline.{name}"), "value": cash(value)}
         for name, value in zip(names, values, strict=True)
     ]
-    return {"sentences": [now, _compared(overall, lang), _lever(payload, lang)], "cards": cards}
+    sentences = [now, _compared(overall, lang), _lever(payload, lang)]
+    if payload.routing_since is not None and overall.per_head_since_routing is not None:
+        routed = cash(overall.per_head_since_routing)
+        cards.append({"label": t(lang, "report.headline.since_routing"), "value": routed})
+        since = texts.month(lang, payload.routing_since)
+        sentences[1] = _joined(lang, sentences[1], t(lang, "report.headline.routed", month=since, per_head=routed))
+    return {"sentences": sentences, "cards": cards}
+
+
+def _joined(lang: Lang, *sentences: str) -> str:
+    return ("" if lang == "zh" else " ").join(sentences)
+
+
+def _comparison(payload: ReportPayload, lang: Lang) -> str:
+    """Whom reps are compared with, and how much of the top tenth's lead is luck."""
+    found = payload.comparison
+    if found.kind != "top":
+        return t(lang, "report.comparison.peers")
+    if found.lead is None or found.luck_share is None:
+        return t(lang, "report.comparison.top_none")
+    lead, share = money(lang, payload.currency, found.lead), percent(lang, found.luck_share)
+    return t(lang, "report.comparison.top", n=found.n, lead=lead, share=share)
 
 
 def _compared(overall: Effectiveness, lang: Lang) -> str:
@@ -167,25 +197,19 @@ def _lever(payload: ReportPayload, lang: Lang) -> str:
 
 def _effectiveness(payload: ReportPayload, lang: Lang) -> TableView | None:
     cash = partial(money, lang, payload.currency)
-    rows = [
-        Row(
-            (
-                text(_group_name(one, lang)),
-                numeric(texts.number(lang, one.heads, 1)),
-                numeric(cash(one.contribution)),
-                numeric(cash(one.per_head)),
-                numeric(cash(one.per_head_last_month)),
-                numeric(cash(one.per_head_year_ago)),
-            ),
-            one.kind == "company",
-        )
-        for one in payload.effectiveness
-    ]
-    heads = ("who", "heads", "contribution", "per_head", "last", "year")
+    routed = payload.routing_since is not None
+    rows = []
+    for one in payload.effectiveness:
+        amounts = [one.contribution, one.per_head, one.per_head_last_month, one.per_head_year_ago]
+        amounts += [one.per_head_since_routing] if routed else []
+        cells = (text(group_name(one, lang)), numeric(texts.number(lang, one.heads, 1)))
+        rows.append(Row((*cells, *(numeric(cash(amount)) for amount in amounts)), one.kind == "company"))
+    heads = ("who", "heads", "contribution", "per_head", "last", "year", *(("routed",) if routed else ()))
     return table(lang, "report.effectiveness", heads, rows, first_numeric=1) if rows else None
 
 
-def _group_name(one: Effectiveness, lang: Lang) -> str:
+def group_name(one: Effectiveness, lang: Lang) -> str:
+    """Company, team or tenure band in words."""
     if one.kind == "company":
         return t(lang, "report.company")
     if one.kind == "tenure" and one.id in _TENURE:
@@ -424,7 +448,7 @@ def _rep_page(
         "history": _history(page, name, payload.currency, lang),
         "top": _top(attributed, payload.currency, lang),
         "suggestions": [_suggestion(one, payload, lang) for one in page.suggestions],
-        "targets": _targets(page, payload.currency, lang),
+        "targets": targets_text(page, payload.currency, lang),
     }
     return made | (_gap(page, page.gap, name, payload, lang) if page.gap else {})
 
@@ -435,9 +459,11 @@ def _gap(page: RepPage, gap: Decomposition, name: str, payload: ReportPayload, l
         "report.reps.gap_above" if gap.total >= 0 else "report.reps.gap_below",
         name=name,
         amount=money(lang, payload.currency, abs(gap.total)),
-        n=page.n_peers,
+        whom=t(lang, f"report.comparison.whom_{page.peers}", n=page.n_peers),
         rest=money(lang, payload.currency, gap.unexplained, signed=True),
     )
+    if page.in_top:
+        sentence = _joined(lang, sentence, t(lang, "report.comparison.in_top", name=name))
     title = t(lang, "report.reps.chart", name=name)
     bars = _bars(gap, payload.currency, lang, most=5)
     svg = charts.bar_chart(
@@ -460,7 +486,7 @@ def _history(page: RepPage, name: str, currency: str, lang: Lang) -> Markup | No
     return Markup(charts.sparkline(page.history, title, desc))  # noqa: S704 texts are escaped by charts
 
 
-def _targets(page: RepPage, currency: str, lang: Lang) -> str:
+def targets_text(page: RepPage, currency: str, lang: Lang) -> str:
     """The staged targets in one line, "" where the rep has too few months."""
     steps = [
         t(lang, "report.reps.step", month=texts.month(lang, one.month), amount=money(lang, currency, one.amount))
@@ -478,6 +504,13 @@ def _top(one: Attribution | None, currency: str, lang: Lang) -> str:
         if item.contribution != 0
     ]
     return t(lang, "report.joint").join(named)
+
+
+def suggestion_words(one: Suggestion, payload: ReportPayload, lang: Lang) -> str:
+    """One suggested action in a line: what, what it should bring, how sure that is, and when to look again."""
+    made = _suggestion(one, payload, lang)
+    rest = [made[part] for part in ("gain", "evidence", "review") if made[part]]
+    return made["what"] + t(lang, "report.colon") + t(lang, "report.joint").join(rest)
 
 
 def _suggestion(one: Suggestion, payload: ReportPayload, lang: Lang) -> dict[str, str]:

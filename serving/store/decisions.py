@@ -162,6 +162,15 @@ class DecisionReader(Session):
         rows = self.run("SELECT owner_rep_id, MAX(owned_at) FROM decisions GROUP BY owner_rep_id")
         return {row[0]: int(row[1]) for row in rows if row[0] is not None}
 
+    def first_given(self) -> dict[str, int]:
+        """Moment at which the machine first chose each rep for a lead; owners and held-out leads are not its choice."""
+        query = (
+            "SELECT rep_id, MIN(decided_at) FROM decisions"
+            " WHERE rep_id IS NOT NULL AND policy NOT IN ('owner', 'holdout') GROUP BY rep_id"
+        )
+        rows = self.run(query)
+        return {row[0]: int(row[1]) for row in rows}
+
     def arrivals(self, since: int, until: int, before: int | None = None) -> list[tuple[str, int]]:
         """(lead_id, moment) of the leads first decided in [since, until) and not found by a rep himself.
 

@@ -128,9 +128,21 @@ class FakeService:
         rep_id = warning_id.partition(":")[2]
         return rep_id if rep_id in TEAMS else None
 
-    def drivers(self, *, level, id, lang):  # noqa: A002
-        self._called("drivers", level, id, lang)
+    def drivers(self, *, level, id, lang, against="peers"):  # noqa: A002
+        self._called("drivers", level, id, lang, against)
+        both = [{"rep_id": one} for one in TEAMS]
         return {
+            "rep_details": both,
+            "matrix": both,
+            "effectiveness": [
+                {"kind": "company", "id": "company"},
+                {"kind": "team", "id": "T1"},
+                {"kind": "team", "id": "T2"},
+                {"kind": "tenure", "id": "<1"},
+            ],
+            "month_change": {"total": 1.0},
+            "pilots": [{"lever": "x", "n_first": 2, "first": ["R1", "R3"], "later": ["R2"]}],
+            "measures": [{"name": "x"}],
             "company": {"id": "company"},
             "teams": [{"id": "T1"}, {"id": "T2"}],
             "reps": [{"id": one} for one in TEAMS],

@@ -176,6 +176,10 @@ def test_warnings_are_listed_and_acknowledged(client, service, problem):
 
 def test_drivers_models_and_reloads_answer(client, service):
     assert client.get("/v1/drivers?level=rep&id=R1").json()["company"] == {"id": "company"}
+    assert service.calls[-1] == ("drivers", "rep", "R1", "en", "peers")
+    assert client.get("/v1/drivers?against=top").status_code == 200
+    assert service.calls.pop()[-1] == "top"
+    assert client.get("/v1/drivers?against=me").status_code == 422
     assert client.get("/v1/models").status_code == 200
     assert client.post("/v1/models/reload").status_code == 200
     assert client.post("/v1/data/reload").status_code == 200

@@ -194,6 +194,12 @@ def test_a_manager_sees_his_team_and_nobody_else(caller, problem):
     assert [one["rep_id"] for one in client.get("/v1/warnings").json()["items"]] == ["R1", "R2"]
     drivers = client.get("/v1/drivers").json()
     assert (drivers["company"], drivers["teams"], len(drivers["reps"])) == (None, [{"id": "T1"}], 2)
+    assert [one["rep_id"] for one in drivers["rep_details"]] == ["R1", "R2"]
+    assert [one["rep_id"] for one in drivers["matrix"]] == ["R1", "R2"]
+    assert drivers["effectiveness"] == [{"kind": "team", "id": "T1"}]
+    assert drivers["month_change"] is None
+    assert drivers["pilots"] == [{"lever": "x", "n_first": 2, "first": ["R1"], "later": ["R2"]}]
+    assert drivers["measures"] == [{"name": "x"}]
     for lead_id in ("L2", "L3", "nothing"):
         problem(client.get(f"/v1/assignments/{lead_id}"), 404, "not-found")
     for path in ("forecasts?level=company", "forecasts?id=R3", "drivers?level=rep&id=R3", "drivers?level=team&id=T2"):

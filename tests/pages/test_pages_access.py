@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import io
 import re
 
 import pytest
+from openpyxl import load_workbook
 
 from features.moments import HOUR
 from serving.pages.guard import Signer, read_secret
@@ -145,6 +147,7 @@ def test_a_rep_reads_his_own_page_only(fresh):
     listed = browser.get("/decisions?lang=en").text
     assert not [seat.name for seat in others if seat.name in fresh.Page(listed).text()]
     assert browser.get("/drivers").headers["location"] == f"/reps/{mine}"
+    assert browser.get("/drivers.xlsx").status_code == 403
 
 
 def test_a_manager_reads_his_team_only(fresh):
@@ -165,6 +168,10 @@ def test_a_manager_reads_his_team_only(fresh):
     exported = browser.get("/forecast.csv?level=rep").text
     assert not [seat for seat in others if f"\n{seat.rep_id}," in exported]
     assert any(f"\n{rep}," in exported for rep in team.rep_ids)
+    book = load_workbook(io.BytesIO(browser.get("/drivers.xlsx").content))
+    cells = {cell for sheet in book for row in sheet.iter_rows(values_only=True) for cell in row}
+    assert not [seat for seat in others if seat.rep_id in cells or seat.name in cells]
+    assert cells & set(team.rep_ids)
 
 
 def test_a_manager_gives_leads_within_his_team_only(fresh):

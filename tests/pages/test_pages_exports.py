@@ -57,3 +57,18 @@ def test_downloads_hold_the_forecast(town, lang, head):
     assert not [cell for row in sheet.iter_rows() for cell in row if cell.data_type == "f"]
     one_month = browser.get(f"/forecast.csv?level=rep&month={table['month'][0]}").text
     assert one_month.count("\r\n") - 1 == int((table["month"] == table["month"][0]).sum())
+
+
+@pytest.mark.parametrize(("lang", "sheet"), [("en", "Did it work"), ("zh", "措施是否有效")])
+def test_the_driver_report_as_a_workbook(town, lang, sheet):
+    """The page links to it; a sheet a section in the language, names neutralised, nothing that runs."""
+    browser = town.client()
+    page = browser.get(f"/drivers?lang={lang}").text
+    assert "/drivers.xlsx?" in page
+    answer = browser.get(f"/drivers.xlsx?lang={lang}&against=top")
+    assert answer.headers["content-disposition"].startswith('attachment; filename="drivers-20')
+    book = load_workbook(io.BytesIO(answer.content))
+    assert sheet in book.sheetnames
+    cells = [cell for one in book for row in one.iter_rows() for cell in row]
+    assert not [cell for cell in cells if cell.data_type == "f"]
+    assert "'" + town.FORMULA in {cell.value for cell in cells}

@@ -28,6 +28,8 @@ PATHS = [
     "/reps/{hostile}",
     "/drivers",
     "/experiment",
+    "/drivers?against=top",
+    "/reps/{rep}?against=top",
     "/models",
     "/models/challenger",
     "/sign-in",

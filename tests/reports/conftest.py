@@ -13,6 +13,7 @@ from models.drivers.decomposition import month_against_month, rep_against_peers
 from models.drivers.effects import EffectRow
 from models.drivers.suggestions import suggest
 from models.drivers.terms import driver_map
+from serving.reports.measures import MeasureResult, Pilot
 from serving.reports.payload import DataNote, Effectiveness, ModelQuality, ReportPayload, RepPage
 
 HOSTILE = '<script>alert(1)</script> & "O\'Neil"'
@@ -65,6 +66,35 @@ def _effects() -> tuple[EffectRow, ...]:
     )
 
 
+def _measures() -> tuple[MeasureResult, ...]:
+    did = "difference_in_differences"
+    made = ("identified", (), 12, 30, 3, parse_month("2025-08"))
+    return (
+        MeasureResult("=reminders", "measure", HOSTILE, did, 9_100.0, 2_200.0, 16_000.0, *made, 31_000.0, 0.4, 2_800.0),
+        MeasureResult(
+            "routing", "routing", "", did, None, None, None, "not_identified", ("nobody_untouched",), 6, 0, 1,
+            parse_month("2026-02"), 12_000.0,
+        ),
+        MeasureResult(
+            "training:closing", "course", "", did, -800.0, -9_000.0, 7_400.0, "suggestive", ("few_reps",), 7, 9, 2,
+            parse_month("2025-03"), 4_000.0, 0.7, 300.0,
+        ),
+        MeasureResult(
+            "coaching", "pilot", "", "randomised", -4_000.0, -7_000.0, -1_000.0, "identified", (), 11, 12, 1,
+            parse_month("2025-09"), 2_000.0, months_over=6,
+        ),
+    )  # fmt: skip
+
+
+def _pilots() -> tuple[Pilot, ...]:
+    ids = ("R001", "R003", "R005"), ("R002", "R004", "R006")
+    start = parse_month("2026-07")
+    plan = Pilot(
+        "training:客户谈判", start, 6, 21_000.0, 13_000.0, 0.38, False, 96, 3, 3, *ids, (), 33_000.0, 0.31, 0.22
+    )
+    return plan, Pilot("training:compliance", start, reason="too_few_to_draw")
+
+
 def make_payload() -> ReportPayload:
     rng = np.random.default_rng(7)
     ids = [f"R{k:03d}" for k in range(1, 7)]
@@ -82,7 +112,7 @@ def make_payload() -> ReportPayload:
         history = tuple(rng.normal(110_000, 25_000, 12))
         pages.append(RepPage(rep, NAMES[k], teams[k], 0.4 + k, float(actual[k]), gap, 5, actions, history))
     change = month_against_month(before, now, ids[1:], ids, before.prediction * 0.96, actual, mapping)
-    overall = Effectiveness("company", "company", 5.6, 731_000.0, 130_536.0, 122_900.0, 141_200.0)
+    overall = Effectiveness("company", "company", 5.6, 731_000.0, 130_536.0, 122_900.0, 141_200.0, 126_200.0)
     return ReportPayload(
         as_of=parse("2026-06-30T18:00:00"),
         month=parse_month("2026-06"),
@@ -109,6 +139,10 @@ def make_payload() -> ReportPayload:
             (("leads.won_flag", "filled in after contact"), ("3 reps", "hired in the month of the report")),
         ),
         month_change=change,
+        measures=_measures(),
+        pilots=_pilots(),
+        routing_since=parse_month("2026-02"),
+        names=tuple(zip(ids, NAMES, strict=True)),
         review_on=date(2026, 9, 30),
     )
 

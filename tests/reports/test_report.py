@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+import io
 import json
 import re
 from dataclasses import replace
 from html.parser import HTMLParser
 
 import pytest
+from openpyxl import load_workbook
 
+from models.drivers.decomposition import with_luck
 from models.drivers.effects import EffectRow
 from serving.reports.effect_view import best_lever, effect_words
-from serving.reports.payload import drivers_json
+from serving.reports.payload import Comparison, drivers_json
 from serving.reports.render import render_report
+from serving.reports.workbook import report_workbook
+from serving.texts import catalogue
 
 LANGS = ("en", "zh")
+HOSTILE = '<script>alert(1)</script> & "O\'Neil"'
 
 
 VOID = frozenset({"meta", "link", "br", "img", "hr", "rect", "line", "circle", "path"})
@@ -93,6 +99,77 @@ def test_it_says_what_it_must(rendered, payload):
         assert page.name in html
 
 
+def test_it_says_whether_measures_worked_and_what_would_tell(rendered):
+    lang, html = rendered
+    text = "".join(Page(html).text).replace("\u2060", "")
+    said = {
+        "en": (
+            "Of 4 measures 2 show an effect, 1 show none, and the numbers of 1 are withheld.",
+            "Those it touched gained ¥9,100 a month over the others (+¥2,200 to +¥16,000).",
+            "The bare before-after would say +¥31,000.",
+            "Those it touched lost ¥4,000 a month",
+            "Number withheld: everybody got it at once",
+            "3 of 6 reps first, for 6 months from July 2026. That would find an effect of ¥21,000 a month or more",
+            "No pilot can be planned: fewer than eight reps",
+            "Since routing was switched on (whole months from February 2026) it has been ¥126,200 a head on average.",
+            "above 5 peers of like tenure",
+        ),
+        "zh": (
+            "4 项措施中，2 项有效果，1 项未发现效果，1 项不予公布。",
+            "与尚未实施者相比，实施对象每月多出 9,100 元",
+            "单纯前后对比会得出 +3.10 万元。",
+            "实施对象每月减少 4,000 元",
+            "数字不予公布：所有人同时实施，没有可比的对象。",
+            "6 人中由 3 人先行，自2026年7月起为期 6 个月。",
+            "无法设计试点：尚未实施的人不足八位。",
+            "自启用系统分配以来（2026年2月起的完整月份），人均贡献额平均为 12.62 万元。",
+            "比 5 位司龄相近的同事高",
+        ),
+    }[lang]
+    for words in said:
+        assert words in text
+
+
+def test_without_routing_nothing_is_said_of_it(payload):
+    html = render_report(replace(payload, routing_since=None), "en")
+    assert "Since routing" not in html
+    assert "126,200" not in html
+
+
+def test_the_top_tenth_is_named_with_its_luck(payload):
+    luck = with_luck(payload.rep_pages[0].gap, 4_000.0)
+    page = replace(payload.rep_pages[0], gap=luck, peers="top")
+    top = replace(payload, comparison=Comparison("top", 3, 40_000.0, 0.1), rep_pages=(page, *payload.rep_pages[1:]))
+    for lang, said in (("en", ("10 % of that is the luck", "Luck of the top tenth", "5 reps of the top tenth")),
+                       ("zh", ("其中 10% 只是", "前十分之一的运气", "5 位前十分之一的同事"))):  # fmt: skip
+        html = render_report(top, lang)
+        assert all(words in html for words in said)
+    assert "luck of having been chosen" not in render_report(payload, "en")
+
+
+@pytest.mark.parametrize("lang", LANGS)
+def test_the_workbook_holds_the_tables_and_runs_nothing(payload, lang):
+    book = load_workbook(io.BytesIO(report_workbook(payload, lang)))
+    assert len(book.sheetnames) == 9  # no matrix in this payload
+    cells = [cell for sheet in book for row in sheet.iter_rows() for cell in row]
+    assert not [cell for cell in cells if cell.data_type == "f"]
+    assert not [cell for cell in cells if isinstance(cell.value, str) and cell.value.startswith(("=", "+", "-", "@"))]
+    measures = book[catalogue(lang)["report.measures.heading"]]
+    rows = list(measures.iter_rows(values_only=True))
+    assert rows[0][0] == catalogue(lang)["report.measures.measure"]
+    assert rows[1][:8] == (HOSTILE, "2025-08", 12, 30, 9_100, 2_200, 16_000, 31_000)
+    assert rows[2][4] is None
+    effects = list(book[catalogue(lang)["report.effects.heading"]].iter_rows(values_only=True))
+    assert effects[4][2:5] == (0.043, 0.026, 0.06)
+    reps = list(book[catalogue(lang)["report.reps.heading"]].iter_rows(values_only=True))
+    assert [row[0] for row in reps[1:]] == [page.rep_id for page in payload.rep_pages]
+    assert reps[1][4] == pytest.approx(payload.rep_pages[0].contribution, abs=0.01)
+    said = "".join(str(cell.value) for cell in cells)
+    assert ("decides nothing about pay" if lang == "en" else "不作为薪酬") in said
+    empty = replace(payload, measures=(), pilots=(), effects=(), rep_pages=(), month_change=None)
+    assert len(load_workbook(io.BytesIO(report_workbook(empty, lang))).sheetnames) == 3
+
+
 def test_rendering_twice_gives_the_same_bytes(rendered, payload):
     lang, html = rendered
     assert render_report(payload, lang) == html
@@ -134,6 +211,10 @@ def test_drivers_json_is_the_contracts(payload):
         assert (row["estimate"] is None) == (row["verdict"] == "not_identified")
         assert {"driver", "outcome", "unit", "estimate", "ci_low", "ci_high", "method", "n", "verdict"} <= set(row)
     assert "Lena Vogt" not in json.dumps(made)
+    assert [one["first_month"] for one in made["measures"]][:2] == ["2025-08", "2026-02"]
+    assert {"estimate", "ci_low", "ci_high", "before_after", "verdict", "reasons"} <= set(made["measures"][0])
+    assert (made["pilots"][0]["start"], made["pilots"][0]["first"]) == ("2026-07", ["R001", "R003", "R005"])
+    assert (made["routing_since"], made["comparison"]["kind"]) == ("2026-02", "peers")
 
 
 def test_numbers_that_are_not_finite_become_null(payload):
@@ -158,3 +239,11 @@ def test_the_headline_lever_stands_above_zero_and_identified_goes_first():
 def test_an_interval_around_zero_is_called_no_effect(lang, words):
     assert words in effect_words(row(-1, 5), lang)
     assert words not in effect_words(row(1, 5), lang)
+
+
+def test_both_sets_of_reasons_have_words():
+    from models.drivers.did import WITHHOLDING
+
+    known = catalogue("en")
+    more = ("few_reps", "arms_differ", "pilot_not_over", "no_history", "too_few_to_draw")
+    assert all(f"measure_reason.{reason}" in known for reason in (*WITHHOLDING, *more))

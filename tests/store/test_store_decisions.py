@@ -54,6 +54,19 @@ def test_ids_are_text_and_never_folded(store):
         ]
 
 
+def test_who_was_first_chosen_when_by_the_machine(store):
+    with store.transaction() as tx:
+        put(tx, "L1", "R1", MONDAY + 5)
+        put(tx, "L2", "R1", MONDAY + 3)
+        put(tx, "L3", "R2", MONDAY, policy="owner")
+        put(tx, "L4", "R2", MONDAY + 9, policy="rule")
+        put(tx, "L5", "R3", MONDAY, policy="holdout")
+        put(tx, "L6", None)
+        tx.override("L1", rep_id="R9", at=MONDAY + 6, week=WEEK, by="m", reason="knows him")
+    with store.read() as view:
+        assert view.first_given() == {"R1": MONDAY + 3, "R2": MONDAY + 9}
+
+
 def test_a_block_that_raises_leaves_nothing(store):
     def fail():
         with store.transaction() as tx:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from features.config import Config, TableSource
+from features.config import Config, Measure, Round, TableSource
 from features.errors import ConfigError
 from features.settings_file import find_config, read_config
 
@@ -69,6 +69,27 @@ def test_everything_said(tmp_path):
     }
 
 
+def test_measures_in_one_round_in_several_and_by_lot(tmp_path):
+    text = """
+    [measures.reminders]
+    title = "提醒"
+    starts_on = 2026-03-01
+    teams = ["A"]
+    [[measures.coaching.rounds]]
+    starts_on = "2026-01-15"
+    reps = ["R1", "R2"]
+    [[measures.coaching.rounds]]
+    starts_on = "2026-04-01"
+    [measures.drawn]
+    pilot = "pilot.csv"
+    """
+    assert read_config(write(tmp_path, text)).measures == (
+        Measure("reminders", "提醒", (Round("2026-03-01", ("A",)),)),
+        Measure("coaching", "", (Round("2026-01-15", (), ("R1", "R2")), Round("2026-04-01"))),
+        Measure("drawn", pilot="pilot.csv"),
+    )
+
+
 @pytest.mark.parametrize(
     ("text", "said"),
     [
@@ -98,6 +119,15 @@ def test_everything_said(tmp_path):
         ("[tables.deals]\nfile='x'\ncolumns={closed_at=1}", 'must be {ours = "theirs"'),
         ("tables=3", "[tables] must hold sections"),
         ("general=3", "[general] must be a section"),
+        ("measures=3", "[measures] must hold sections"),
+        ("[measures.x]\ntitle='y'", "[measures.x] needs starts_on"),
+        ("[measures.x]\nstarts_on='soon'", "a date such as 2026-03-01, found 'soon'"),
+        ("[measures.x]\nstarts_on=2026-03-01T08:00:00", "without a time"),
+        ("[measures.x]\nstarts_on=2026-03-01\npilot='p.csv'", "starts_on and pilot; keep one"),
+        ("[measures.x]\nstarts_on=2026-03-01\nteam=['A']", "did you mean 'teams'?"),
+        ("[measures.x]\npilot='p.csv'\nteams=['A']", "belong beside a starts_on"),
+        ("[[measures.x.rounds]]\nteams=['A']", "rounds]] needs starts_on"),
+        ("[measures.x]\nrounds=[]", "sections [[measures.NAME.rounds]]"),
         ("[general", "no valid TOML"),
     ],
 )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from fastapi import APIRouter, Path, Query, Response
 
@@ -161,11 +161,14 @@ def drivers(
     call: Annotated[Call, needs("drivers")],
     level: Annotated[Level | None, Query(description="Default: all levels.")] = None,
     by_id: ById = None,
+    against: Annotated[
+        Literal["peers", "top"], Query(description="Whom reps are compared with: peers, or the top tenth.")
+    ] = "peers",
 ) -> Response:
     """How the prediction differs from its baseline, by driver, adding up; and effects with intervals and verdicts."""
     scope = call.scope()
     check_level(scope, level, by_id)
-    found = call.service.drivers(level=level, id=by_id, lang=call.lang)
+    found = call.service.drivers(level=level, id=by_id, lang=call.lang, against=against)
     return answer(visible_drivers(scope, found), lang=call.lang)
 
 
