@@ -45,5 +45,6 @@ def build_pairs(world: World, include_own_prospects: bool = False) -> pd.DataFra
         world.lead_features(leads, moments),
         world.rep_features(reps, moments),
         world.pair_features(leads, reps, moments),
+        world.rep_categories(reps, moments),
     ]
     return pd.concat(parts, axis=1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -15,7 +16,7 @@ from features.desk import LONG_DAYS, RATE_DAYS, Desk, after, outcome_log
 from features.event_log import EventLog, fixed_point
 from features.moments import DAY, NEVER, SECOND
 from features.ownership import LeadSpans
-from features.spec import FeatureSpec
+from features.spec import REP_CATEGORICAL, FeatureSpec, rep_texts
 from features.tables import Tables
 
 Ints = npt.NDArray[np.int64]
@@ -271,13 +272,17 @@ def _day_after(moment: int, zone: str) -> int:
 
 @dataclass(frozen=True)
 class RepStatics:
-    """What the reps table says, by rep code: hire, weekly capacity (NaN if not given), declared values."""
+    """What the reps table says, by rep code: hire, weekly capacity (NaN if not given), declared values.
+
+    `texts` (n + 1,) by name of a category: the team, and the listed territories as one text; the last is empty.
+    """
 
     hired_on: Ints
     known_at: Ints
     capacity: Floats
     industries: Listed
     territories: Listed
+    texts: Mapping[str, npt.NDArray[np.object_]]
 
 
 def rep_statics(tables: Tables, reps: pd.Index) -> RepStatics:
@@ -289,7 +294,11 @@ def rep_statics(tables: Tables, reps: pd.Index) -> RepStatics:
     hired[code], known[code] = rows["hired_on"].to_numpy(), rows["known_at"].to_numpy()
     capacity[code] = rows["weekly_capacity"].to_numpy(dtype=np.float64)
     industries = listed(code, rows["industries"], len(reps))
-    return RepStatics(hired, known, capacity, industries, listed(code, rows["territories"], len(reps)))
+    territories = listed(code, rows["territories"], len(reps))
+    texts = {name: np.full(len(reps) + 1, "", dtype=object) for name in REP_CATEGORICAL}
+    for name, values in rep_texts(rows).items():
+        texts[name][code] = values.to_numpy(dtype=object)
+    return RepStatics(hired, known, capacity, industries, territories, texts)
 
 
 class RepLogs:

@@ -23,6 +23,7 @@ VERSION: Final = 1
 MAX_SOURCES: Final = 8
 MAX_SKILLS: Final = 12
 LEAD_CATEGORICAL: Final = ("source", "territory", "industry")
+REP_CATEGORICAL: Final = ("rep_team", "rep_territories")  # where a new rep starts from
 
 Named = tuple[tuple[str, str], ...]
 
@@ -32,7 +33,8 @@ class FeatureSpec:
     """All feature names in order, and what is needed to build them.
 
     `custom_numeric`: (lead column, feature name); `sources`, `skills`: (value, name part) of the commonest ones;
-    `excluded`: (lead column, reason) of what was left out.
+    `excluded`: (lead column, reason) of what was left out. `rep_categorical`: the rep's team and territories, where
+    they group reps.
     """
 
     lead_numeric: tuple[str, ...]
@@ -46,10 +48,14 @@ class FeatureSpec:
     dead_after_days: int = 180
     excluded: tuple[tuple[str, str], ...] = ()
     version: int = VERSION
+    rep_categorical: tuple[str, ...] = ()
 
     def to_json(self) -> str:
         """The spec as JSON text, keys sorted; `from_json` gives an equal spec back."""
-        return json.dumps(asdict(self), sort_keys=True, ensure_ascii=False)
+        given = asdict(self)
+        if not self.rep_categorical:
+            del given["rep_categorical"]  # so that a spec of before keeps its fingerprint
+        return json.dumps(given, sort_keys=True, ensure_ascii=False)
 
     @classmethod
     def from_json(cls, text: str) -> FeatureSpec:
@@ -84,11 +90,34 @@ class FeatureSpec:
             (name, "category", "", f"lead column {name}", f"线索的{known.get(name, name)}", "leads")
             for name in self.lead_categorical
         ]
+        rows += [(name, "category", "", *_REP_MEANINGS[name], "market") for name in self.rep_categorical]
         return [(name, unit, window, en, zh, str(group)) for name, unit, window, en, zh, group in rows]
 
     def groups(self) -> dict[str, str]:
         """Group of every feature by name."""
         return {row[0]: row[5] for row in self.describe()}
+
+
+_REP_MEANINGS: Final = {"rep_team": ("team", "所在团队"), "rep_territories": ("listed territories", "负责的地区")}
+
+
+def rep_texts(reps: pd.DataFrame) -> dict[str, pd.Series]:
+    """Categories of the rows of a reps table, "" where it says nothing; territories sorted: order is nothing."""
+    listed = [sorted({part.strip() for part in str(text).split(";")} - {""}) for text in reps["territories"]]
+    return {
+        "rep_team": reps["team_id"].fillna("").astype(str),
+        "rep_territories": pd.Series([";".join(names) for names in listed], index=reps.index, dtype=object),
+    }
+
+
+def _rep_categorical(known: Tables) -> tuple[str, ...]:
+    """Categories that group the reps: at least two values, one of them shared."""
+    found = []
+    for name, values in rep_texts(known.reps.drop_duplicates("rep_id")).items():
+        counts = values.loc[(values != "").to_numpy()].value_counts()
+        if len(counts) > 1 and counts.iloc[0] > 1:
+            found.append(name)
+    return tuple(found)
 
 
 def make_spec(tables: Tables, config: Config, as_of: int) -> FeatureSpec:
@@ -108,6 +137,7 @@ def make_spec(tables: Tables, config: Config, as_of: int) -> FeatureSpec:
         skills=_name_parts(_commonest(skills, MAX_SKILLS)),
         dead_after_days=config.leads.dead_after_days,
         excluded=columns.excluded,
+        rep_categorical=_rep_categorical(known),
     )
 
 
@@ -119,6 +149,7 @@ def assemble_spec(
     skills: Named = (),
     dead_after_days: int = 180,
     excluded: tuple[tuple[str, str], ...] = (),
+    rep_categorical: tuple[str, ...] = (),
 ) -> FeatureSpec:
     """A spec of the built-in features and these columns, sources and skills.
 
@@ -135,6 +166,7 @@ def assemble_spec(
         skills=skills,
         dead_after_days=dead_after_days,
         excluded=excluded,
+        rep_categorical=rep_categorical,
     )
 
 

@@ -85,6 +85,13 @@ class World:
         columns = rep_columns(self.logs, self.desk, self.spec, reps, asked, now)
         return pd.DataFrame({name: columns[name] for name in self.spec.rep_numeric}, copy=False)
 
+    def rep_categories(self, rep_ids: npt.ArrayLike, moments: npt.ArrayLike | int) -> pd.DataFrame:
+        """Frame (n, spec.rep_categorical str) of each rep at his moment, "" where nothing is known of him."""
+        reps, asked, _ = self._asked(rep_ids, moments, None)
+        known = self.logs.statics.known_at[reps] < asked
+        columns = {name: np.where(known, self.logs.statics.texts[name][reps], "") for name in self.spec.rep_categorical}
+        return pd.DataFrame({name: pd.Series(values, dtype="str") for name, values in columns.items()})
+
     def lead_features(self, leads: pd.DataFrame, moments: npt.ArrayLike | int) -> pd.DataFrame:
         """Frame (n, spec.lead_numeric float64 + spec.lead_categorical str) of leads laid out as the table."""
         asked = self._moments(moments, len(leads))

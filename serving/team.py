@@ -45,6 +45,7 @@ class Team:
         self.at = board.feature_moment(clock)
         self.frame = board.world.rep_features(self._ids, self.at, clock)
         self.frame.insert(0, "rep_id", pd.Series(board.rep_ids, dtype="str"))
+        self.frame = pd.concat([self.frame, board.world.rep_categories(self._ids, self.at)], axis=1)
         spec, unit = board.unit.spec, board.unit
         self.prepared = PreparedReps(
             unit.conversion, unit.amount, self.frame, (*spec.lead_numeric, *spec.lead_categorical),

@@ -50,7 +50,7 @@ def pair_columns(spec: FeatureSpec) -> PairColumns:
     Whether the lead was a rep's own prospect is left out: own prospects are not routed and not in the frame.
     """
     numeric = tuple(name for name in spec.lead_numeric if name != "lead_own_prospect")
-    return PairColumns(numeric, spec.lead_categorical, spec.rep_numeric, spec.pair_numeric)
+    return PairColumns(numeric, spec.lead_categorical, spec.rep_numeric, spec.pair_numeric, spec.rep_categorical)
 
 
 def late_rows(sets: Datasets) -> int:

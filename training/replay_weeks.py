@@ -219,6 +219,7 @@ def _scene(
     frame = world.lead_features(leads, begin)
     reps = world.rep_features(np.array(rep_ids, dtype=object), begin, begin)
     reps.insert(0, "rep_id", pd.Series(rep_ids, dtype="str"))
+    reps = pd.concat([reps, world.rep_categories(np.array(rep_ids, dtype=object), begin)], axis=1)
     matches = pair_values(conversion, world, leads, rep_ids, begin)
     p = conversion.predict_matrix(frame, reps, matches).win_probability
     worth = amount.expected_matrix(frame, reps)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from features.definitions import LEAD
@@ -34,6 +34,10 @@ class PairColumns:
     rep_numeric: tuple[str, ...] = ()
     pair_numeric: tuple[str, ...] = ()
     rep_categorical: tuple[str, ...] = ()
+
+    def without_groups(self) -> PairColumns:
+        """The columns without those that stand for groups of reps: what a group explains, reps differ by."""
+        return replace(self, rep_categorical=())
 
     @classmethod
     def from_json(cls, saved: Mapping[str, Sequence[str]]) -> PairColumns:

@@ -19,7 +19,7 @@ from models.conversion.calibration import Calibrator
 from models.conversion.columns import PairColumns
 from models.conversion.design import Floats, Mode
 from models.conversion.findings import Findings, choose_mode, confirmed_by_closed, find_effects
-from models.conversion.pooled import Labels
+from models.conversion.pooled import FitOptions, Labels
 from models.conversion.predictor import PooledModel, Trained, mean_logit, train_pooled
 from models.conversion.residual import ResidualTrees, fit_residual
 from models.conversion.timing import TimeToClose
@@ -85,11 +85,14 @@ class ConversionModel:
         mode: Mode | None,
     ) -> ConversionModel:
         now = as_of if as_of is not None else _newest(frame) + 1
-        full = train_pooled(frame, columns, "pairs", now)
+        alone = columns.without_groups()  # or a desk whose teams differ would seem to have like reps
+        full = train_pooled(frame, alone, "pairs", now)
         interaction, rep_effect = find_effects(full, rng, n_sims)
-        rep_effect = confirmed_by_closed(rep_effect, frame, columns, now, rng)
+        rep_effect = confirmed_by_closed(rep_effect, frame, alone, now, rng)
         chosen = mode or choose_mode(interaction, rep_effect)
-        trained = full if chosen == "pairs" else train_pooled(frame, columns, chosen, now)
+        same = chosen == "pairs" and alone == columns
+        guess = None if alone == columns else FitOptions(guess=full.fit.variances)
+        trained = full if same else train_pooled(frame, columns, chosen, now, guess)
         early = predict_out_of_time(frame, columns, chosen, trained)
         labels = _labels_at(trained, early)
         seed = int(rng.integers(_MOST_SEED))

@@ -39,6 +39,8 @@ _CONSTANT_VARIANCE = 6.25
 _LEAST_WEIGHT = 1e-9
 # One imagined effect of this size in each group of fixed effects, so that a group of three cannot run away.
 _FIXED_PRIOR = 0.25
+# One imagined effect of a tenth: teams may be few, and where they do not differ their effects must go to nothing.
+_GROUPED_PRIOR = 0.01
 
 
 @dataclass(frozen=True)
@@ -105,11 +107,13 @@ class Groups:
     """Variance group of each fixed effect ("" = the constant) and of each of a rep's cells.
 
     `structure` (K, K): inverse of the cells' prior correlation, with nothing between groups; None: independent cells.
+    `grouped`: fixed groups that stand for reps, such as their teams.
     """
 
     fixed: tuple[str, ...]
     cells: tuple[str, ...]
     structure: Floats | None = None
+    grouped: frozenset[str] = frozenset()
 
     @property
     def unit_precision(self) -> Floats:
@@ -126,7 +130,8 @@ class Groups:
         """The groups of some fixed effects and some cells, whole groups of them."""
         names = tuple(name for name, keep in zip(self.fixed, fixed, strict=True) if keep)
         kept = tuple(name for name, keep in zip(self.cells, cells, strict=True) if keep)
-        return Groups(names, kept, None if self.structure is None else self.structure[np.ix_(cells, cells)])
+        structure = None if self.structure is None else self.structure[np.ix_(cells, cells)]
+        return Groups(names, kept, structure, self.grouped)
 
     def names(self) -> list[str]:
         """Each group once, in order."""
@@ -184,7 +189,8 @@ class _State:
         squares, freed = _sums_by_group(self, factor)
         for name, old in self.variances.items():
             prior = 0.0 if name in self.groups.cells else 1.0
-            new = (squares[name] + prior * _FIXED_PRIOR) / max(freed[name] + prior, 1e-12)
+            size = _GROUPED_PRIOR if name in self.groups.grouped else _FIXED_PRIOR
+            new = (squares[name] + prior * size) / max(freed[name] + prior, 1e-12)
             new = min(max(new, old / 8.0, LEAST_VARIANCE), old * 8.0, _MOST_VARIANCE)
             new = held.get(name, new)
             change = max(change, abs(new**0.5 - old**0.5))
