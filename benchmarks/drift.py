@@ -4,9 +4,11 @@
 
 Each world is synthetic, with hidden market months, hires and leavers, and no planted drift; every month and every rep
 of it adds a part of his own to the leads' numbers (0.1 and 0.2 standard deviations), as real desks do. It is looked at
-on the first of each of its last six months. Then a numeric column of the last 30 days' leads is moved by half of its
-standard deviation. `rows` is Welch's t-test on leads, `ks` the test of Kolmogorov and Smirnov, both with Holm's
-correction.
+on the first of each of its last six months: inputs, prediction, targets, and the calibration of win probabilities
+learnt before those months. Then a numeric column of the last 30 days' leads is moved by half of its standard
+deviation. Apart from that, half of the wins of the leads judged in the last 90 days are taken away, and the amounts won
+in the last 90 days cut by a third. `rows` is Welch's t-test on a lead's numbers, `ks` the test of Kolmogorov and
+Smirnov, both with Holm's correction; they look at numbers only.
 """
 
 from __future__ import annotations
@@ -23,10 +25,20 @@ from scipy.stats import ks_2samp, ttest_ind
 
 from features import moments
 from features.config import Config
+from features.moments import DAY, NEVER
 from features.sources import load_tables
 from features.synthetic import WorldConfig, write_world
-from training.datasets import Datasets, build_datasets
-from training.drift import DriftRules, holm, input_findings, periods, raw_columns
+from models.conversion.model import ConversionModel
+from training.datasets import Datasets, build_datasets, pair_columns
+from training.drift import (
+    DriftRules,
+    holm,
+    input_findings,
+    periods,
+    raw_columns,
+    target_days,
+    target_findings,
+)
 
 Floats = npt.NDArray[np.float64]
 
@@ -51,11 +63,53 @@ def grouped(sets: Datasets, rng: np.random.Generator) -> pd.DataFrame:
     return pairs
 
 
-def alarms(pairs: pd.DataFrame, sets: Datasets, as_of: int, column: str, seed: int) -> tuple[list[bool], list[bool]]:
-    """By ours, by rows, by ks: whether anything alarms, and whether the column does."""
+def as_known(pairs: pd.DataFrame, as_of: int) -> pd.DataFrame:
+    """The pairs of a moment, with what became of them by then."""
     known = pairs.loc[(pairs["as_of"] < as_of).to_numpy()]
-    spec, rules = sets.spec, DriftRules()
-    found = input_findings(known, raw_columns(spec), spec.lead_categorical, as_of, np.random.default_rng(seed), rules)
+    later = (known["resolved_at"] >= as_of).to_numpy()
+    return known.assign(
+        outcome=known["outcome"].where(~later, "open"),
+        resolved_at=np.where(later, NEVER, known["resolved_at"].to_numpy(dtype=np.int64)),
+        amount=known["amount"].where(~later),
+        y=known["y"].where(~later),
+    )
+
+
+def old_model(sets: Datasets, as_of: int, seed: int) -> ConversionModel:
+    """Win probabilities as learnt at a moment."""
+    return ConversionModel.fit(
+        as_known(sets.pairs, as_of), pair_columns(sets.spec), np.random.default_rng(seed), as_of, n_sims=5
+    )
+
+
+def target_alarms(pairs: pd.DataFrame, as_of: int, seed: int) -> tuple[bool, bool]:
+    """Whether half of the wins gone, and amounts cut by a third, are found in the newest judged periods."""
+    rng = np.random.default_rng([seed, as_of // DAY])
+    won = (pairs["outcome"] == "won").to_numpy()
+    given, closed = (pairs[name].to_numpy(dtype=np.int64) for name in ("as_of", "resolved_at"))
+    days = target_days(given[won], closed[won], as_of)
+    span = 30 * DriftRules().target_periods
+    newest = given > as_of - (days + span) * DAY
+    gone = pairs.assign(outcome=pairs["outcome"].where(~(won & newest & (rng.random(len(won)) < 0.5)), "lost"))
+    cheap = pairs.assign(amount=pairs["amount"] * np.where(closed > as_of - span * DAY, 0.67, 1.0))
+    found = []
+    for frame, name in ((gone, "won_within"), (cheap, "log_amount")):
+        looks = target_findings(frame, as_of, np.random.default_rng(seed), DriftRules())
+        found.append(any(f.alarm for f in looks if f.name.startswith(name)))
+    return found[0], found[1]
+
+
+def alarms(
+    pairs: pd.DataFrame, sets: Datasets, as_of: int, column: str, seed: int, model: ConversionModel
+) -> tuple[list[bool], list[bool]]:
+    """By ours, by rows, by ks: whether anything alarms, and whether the column does."""
+    known = as_known(pairs, as_of)
+    spec, rules, rng = sets.spec, DriftRules(), np.random.default_rng(seed)
+    known = known.assign(prediction=model.predict(known).win_probability)
+    found = [
+        *input_findings(known, raw_columns(spec), spec.lead_categorical, as_of, rng, rules),
+        *target_findings(known, as_of, rng, rules, model.times),
+    ]
     ours = {f.name for f in found if f.alarm}
     period = periods(known["as_of"].to_numpy(dtype=np.int64), as_of)
     by_row = {}
@@ -80,24 +134,31 @@ def main() -> None:
     parser.add_argument("--months", type=int, default=24)
     args = parser.parse_args()
     print(f"{args.reps} reps, {args.months} months, six looks a world; ours | rows | ks")
-    totals = np.zeros((2, 3), dtype=np.int64)
+    totals, targets = np.zeros((2, 3), dtype=np.int64), np.zeros(2, dtype=np.int64)
     looks = 0
     for seed in range(args.worlds):
         sets = world_sets(args.reps, args.months, 1000 + seed)
         zone, last = sets.world.tables.zone, moments.month_of(sets.world.as_of - 1, sets.world.tables.zone)
         column = max(raw_columns(sets.spec), key=lambda name: float(sets.pairs[name].nunique()))
+        since = moments.month_start(last - 5, zone)
+        model = old_model(sets, since, seed)
         sets = replace(sets, pairs=grouped(sets, np.random.default_rng([seed, 5])))
         false, hits = np.zeros(3, dtype=np.int64), np.zeros(3, dtype=np.int64)
         for back in range(6):
             as_of = moments.month_start(last - back + 1, zone)
-            false += np.array(alarms(sets.pairs, sets, as_of, column, seed)[0])
+            false += np.array(alarms(sets.pairs, sets, as_of, column, seed, model)[0])
             new = periods(sets.pairs["as_of"].to_numpy(dtype=np.int64), as_of) == 0
             moved = sets.pairs[column] + np.where(new, 0.5 * float(sets.pairs[column].std()), 0.0)
-            hits += np.array(alarms(sets.pairs.assign(**{column: moved}), sets, as_of, column, seed)[1])
+            shifted = sets.pairs.assign(**{column: moved})
+            hits += np.array(alarms(shifted, sets, as_of, column, seed, model)[1])
+            targets += np.array(target_alarms(as_known(sets.pairs, as_of), as_of, seed))
             looks += 1
         totals += np.vstack([false, hits])
         print(f"world {seed:3d}  {column:24}  false alarms {false} of 6   found {hits} of 6", flush=True)
     print(f"all of {looks}: false alarms {totals[0] / looks}   found {totals[1] / looks}")
+    print(
+        f"  half of the wins gone found {targets[0] / looks:.2f}, amounts a third lower found {targets[1] / looks:.2f}"
+    )
 
 
 if __name__ == "__main__":

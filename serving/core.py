@@ -33,6 +33,7 @@ from features.rows import parse_leads_file, parse_rows, upsert
 from features.tables import Tables
 from features.workdays import Workdays
 from serving.board import Board
+from serving.drift_watch import DriftWatch, drift_gauges, last_report
 from serving.http.protocol import ConflictError, DecisionFilters, MetricsSnapshot, Team
 from serving.insight import dump_json, plain_value
 from serving.leads import Lead, leads_of
@@ -78,7 +79,7 @@ class Core(Oversight):
         self._refused: ReleaseError | None = None
         self._unit = self._load_unit(session.as_of)
         self._state = self._make_state(self._base, last, None)
-        self.shadow = Shadow(self)
+        self.shadow, self.drift_watch = Shadow(self), DriftWatch(session)
 
     # -- state --------------------------------------------------------------------------------------------------
 
@@ -177,6 +178,7 @@ class Core(Oversight):
         self._clock_thread.start()
         threading.Thread(target=self._follow_champion, name="fairlead-follower", daemon=True).start()
         self.shadow.start(self._stop)
+        self.drift_watch.start(self._stop)
 
     def _follow_champion(self) -> None:
         """Take a promotion or rollback within seconds; a release that cannot be used is refused once and logged."""
@@ -538,6 +540,7 @@ class Core(Oversight):
             fallback=self._unit is None,
             shadow=self.shadow.counts(),
             uplift=uplift_metrics(self.measured()),
+            drift=drift_gauges(last_report(self.session.home)),
         )
 
     def team(self, manager: str) -> Team:

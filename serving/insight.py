@@ -22,6 +22,7 @@ from models.forecasting.inputs import Changes
 from models.forecasting.whatif import FollowUpEffect, follow_up_gain, forecast_both, members_of, what_if_table
 from serving.alerts import AlertWords, alert_documents, forecast_reason_rows, signals
 from serving.comparison import MOST_CHOICES, Comparison, compare, outcomes_of
+from serving.drift_watch import last_report
 from serving.session import Session
 from serving.shadow import Shadow
 from serving.state import State
@@ -236,6 +237,11 @@ class Insight(ABC):
             "skipped": self.shadow.skipped,
             **shown,
         }
+
+    def drift(self) -> Json:
+        """The newest report on drift; without a release and findings before the first look."""
+        blank: Json = {"release": None, "as_of": None, "needed": False, "findings": []}
+        return last_report(self.session.home) or blank
 
     def write_report(self, out: Path, month: str | None, lang: str | None = None, against: str = "peers") -> list[Path]:
         """Write `drivers.json`, `report.html` and `report.xlsx` into a folder; the paths."""

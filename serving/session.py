@@ -69,11 +69,15 @@ class Session:
         """What has drifted since the release that answers for `as_of` learnt; NoReleaseError where there is none."""
         import numpy as np
 
+        from serving.drift_watch import save_report
         from training.drift import find_drift
         from training.release import release_for
 
         release = release_for(self.home.releases, self.as_of, self.tables.zone)
-        return find_drift(self.tables, self.config, release, self.as_of, np.random.default_rng(7))
+        found = find_drift(self.tables, self.config, release, self.as_of, np.random.default_rng(7))
+        if not self.as_of_given:  # a look at the past is not what pages show
+            save_report(self.home, found.as_dict())
+        return found
 
     def needs_training(self) -> str:
         """Why to train again, "" where nothing calls for it."""

@@ -8,8 +8,9 @@ counts, and Holm's step-down holds the chance of any false alarm among all input
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -21,7 +22,7 @@ from features.config import Config
 from features.moments import DAY, NEVER
 from features.spec import FeatureSpec
 from features.tables import Tables
-from training.datasets import Datasets, build_datasets
+from training.datasets import build_datasets
 from training.release import Release
 from training.unit import ModelUnit
 
@@ -34,19 +35,23 @@ FRESH_TABLES = {"leads": "created_at", "assignments": "assigned_at", "activities
 @dataclass(frozen=True)
 class DriftRules:
     """Fixed beforehand. Chance of any false alarm: `level` among numbers and the prediction, which are few and say
-    most, `level_of_shares` among categories and missing cells.
+    most, `level_of_shares` among categories and missing cells, `level_of_targets` among wins, amounts and calibration,
+    which are judged over `target_periods` of 30 days.
 
-    `smallest_shift`: in standard deviations of the rows, below which a shift is of no use to know; `unseen_share`: of
-    rows; `stale_days`: without a new row, and beyond three times the usual longest gap;
+    `smallest_shift`, `smallest_target_shift`: in standard deviations of the rows, below which a shift is of no use to
+    know; `unseen_share`: of rows; `stale_days`: without a new row, and beyond three times the usual longest gap;
     `release_days`: age of the data that the release knows; `ratio_low`, `ratio_high`: won over expected.
     """
 
-    level: float = 0.03
-    level_of_shares: float = 0.02
+    level: float = 0.025
+    level_of_shares: float = 0.01
+    level_of_targets: float = 0.015
+    target_periods: int = 3
     n_flips: int = 4_999
     fewest_months: int = 6
     fewest_rows: int = 40
     smallest_shift: float = 0.2
+    smallest_target_shift: float = 0.1
     unseen_share: float = 0.05
     stale_days: float = 7.0
     release_days: float = 62.0
@@ -56,7 +61,7 @@ class DriftRules:
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing looked at. `kind`: input, missing, unseen, freshness, prediction, calibration or age.
+    """One thing looked at. `kind`: input, missing, unseen, freshness, prediction, target, calibration or age.
 
     `change`: in the unit of its kind (standard deviations, shares, days, ratio); `p_value` NaN where no test is made.
     """
@@ -131,7 +136,7 @@ def find_drift(
         *input_findings(pairs, raw_columns(unit.spec), unit.spec.lead_categorical, as_of, rng, rules),
         *unseen_findings(pairs, unit.spec.lead_categorical, as_of, rules),
         *freshness_findings(sets.world.tables, as_of, rules),
-        *calibration_findings(unit, sets, rng, rules),
+        *target_findings(pairs, as_of, rng, rules, unit.conversion.times),
     ]
     age = (as_of - release.data_until) / DAY
     findings.append(Finding("age", "release", age, float("nan"), age > rules.release_days))
@@ -166,13 +171,96 @@ def input_findings(
         if shift is not None:
             number = kind == "prediction" or (name in numeric and kind == "input")
             tested[rules.level if number else rules.level_of_shares].append((kind, name, shift))
+    return [found for level, family in tested.items() for found in _judged(family, level, rules.smallest_shift)]
+
+
+def _judged(family: Sequence[tuple[str, str, Shift]], level: float, smallest: float) -> list[Finding]:
+    """Findings of shifts that are judged together: alarms where the adjusted p-value and the size both say so."""
+    adjusted = holm(np.array([shift.p_value for *_, shift in family], dtype=np.float64))
     return [
-        Finding(kind, name, shift.change, float(p), bool(p <= level and abs(shift.change) >= rules.smallest_shift))
-        for level, family in tested.items()
-        for (kind, name, shift), p in zip(
-            family, holm(np.array([shift.p_value for *_, shift in family], dtype=np.float64)), strict=True
-        )
+        Finding(kind, name, shift.change, float(p), bool(p <= level and abs(shift.change) >= smallest))
+        for (kind, name, shift), p in zip(family, adjusted, strict=True)
     ]
+
+
+def target_findings(
+    pairs: pd.DataFrame, as_of: int, rng: np.random.Generator, rules: DriftRules, times: WinTimes | None = None
+) -> list[Finding]:
+    """Shifts of what is predicted, and of what the predictions leave over, over the newest three periods.
+
+    The share won in time: within `target_days` of the hand-over, asked of leads handed over at least so long ago, so
+    that no month looks poor for being young; the logarithm of amounts won, by the day of the win; and where pairs hold
+    a `prediction` and `times` are given, calibration: wins in time less those expected, the change being the ratio of
+    wins to expected, the periods before set to 1. A single market month moves all of them, hence three periods; an
+    absolute error of all months is the gate's to find.
+    """
+    reps = pd.factorize(pairs["rep_id"])[0].astype(np.int64)
+    given = pairs["as_of"].to_numpy(dtype=np.int64)
+    won = (pairs["outcome"] == "won").to_numpy()
+    closed = pairs["resolved_at"].to_numpy(dtype=np.int64)
+    days = target_days(given[won], closed[won], as_of)
+    judged = periods(np.where(given <= as_of - days * DAY, given + (days * DAY - 1), NEVER), as_of)
+    in_time = (won & (closed - given <= days * DAY)).astype(np.float64)
+    amount = np.log(np.maximum(pairs["amount"].to_numpy(dtype=np.float64), 0.01))
+    looks = [
+        ("target", f"won_within_{days}_days", in_time, judged),
+        ("target", "log_amount_won", amount, periods(np.where(won, closed, NEVER), as_of)),
+    ]
+    expected = _expected_in_time(pairs, days, times)
+    if expected is not None:
+        looks.append(("calibration", "won_over_expected", in_time - expected, judged))
+    family = []
+    for kind, name, values, period in looks:
+        shift = month_shift(values, period, reps, rng, rules, rules.target_periods)
+        if shift is not None:
+            family.append((kind, name, shift))
+    found = _judged(family, rules.level_of_targets, rules.smallest_target_shift)
+    if expected is None:
+        return found
+    ratio = _ratio_to_before(in_time, expected, judged, rules)
+    return [one if one.kind == "target" else _as_ratio(one, ratio, rules) for one in found]
+
+
+class WinTimes(Protocol):
+    """How long wins take: share not yet won by an age in days, of leads that will be won."""
+
+    def survival_win(self, age_days: Floats | float, source: Any = "") -> Floats:
+        """(n,) shares."""
+        ...
+
+
+def _expected_in_time(pairs: pd.DataFrame, days: int, times: WinTimes | None) -> Floats | None:
+    """(n,) chance that each lead is won in time; None without predictions or times."""
+    if times is None or "prediction" not in pairs.columns:
+        return None
+    soon = 1.0 - np.asarray(
+        times.survival_win(np.full(len(pairs), float(days)), pairs["source"].to_numpy(dtype=object)), dtype=np.float64
+    )
+    return np.asarray(pairs["prediction"].to_numpy(dtype=np.float64) * soon, dtype=np.float64)
+
+
+def _ratio_to_before(won: Floats, expected: Floats, period: Ints, rules: DriftRules) -> float:
+    """Wins over expected in the newest periods, over the same in those before; NaN where nothing was expected."""
+    new, old = (period >= 0) & (period < rules.target_periods), period >= rules.target_periods
+    if not (expected[new].sum() > 0 and expected[old].sum() > 0 and won[old].sum() > 0):
+        return float("nan")
+    return float((won[new].sum() / expected[new].sum()) / (won[old].sum() / expected[old].sum()))
+
+
+def _as_ratio(found: Finding, ratio: float, rules: DriftRules) -> Finding:
+    """Calibration by its ratio: an alarm where that is far from 1 and not by chance of months or reps."""
+    off = not rules.ratio_low <= ratio <= rules.ratio_high
+    return Finding(found.kind, found.name, ratio, found.p_value, bool(off and found.p_value <= rules.level_of_targets))
+
+
+def target_days(given: Ints, closed: Ints, as_of: int) -> int:
+    """Days within which half of the wins come, of leads won that are half a year old: 30, 60, 90 or 120."""
+    old = given <= as_of - 180 * DAY
+    took = (closed - given)[old] / DAY
+    for days in (30, 60, 90):
+        if len(took) and float((took <= days).mean()) >= 0.5:
+            return days
+    return 120
 
 
 def _series(
@@ -194,24 +282,32 @@ def _series(
     return found
 
 
-def month_shift(values: Floats, period: Ints, reps: Ints, rng: np.random.Generator, rules: DriftRules) -> Shift | None:
-    """The newest period against those before it; None where there is too little to say, or nothing varies."""
+def month_shift(
+    values: Floats, period: Ints, reps: Ints, rng: np.random.Generator, rules: DriftRules, n_new: int = 1
+) -> Shift | None:
+    """The newest `n_new` periods against those before; None where there is too little to say, or nothing varies."""
     kept = np.isfinite(values) & (period >= 0)
     x, when, who = values[kept], period[kept], reps[kept]
     sd = float(x.std()) if len(x) else 0.0
-    n = np.bincount(when, minlength=1)
+    n = np.bincount(when, minlength=n_new)
     usable = np.flatnonzero(n >= max(5, rules.fewest_rows // 4))
-    before = usable[usable > 0]
-    if sd <= 0 or n[0] < rules.fewest_rows or len(before) < rules.fewest_months:
+    before, new = usable[usable >= n_new], np.arange(n_new)
+    if sd <= 0 or n[:n_new].min() < rules.fewest_rows or len(before) < rules.fewest_months:
         return None
     means = np.bincount(when, weights=x, minlength=len(n)) / np.maximum(n, 1)
-    change, p_month = _against_trend(means[before], before.astype(np.float64), float(means[0]), n[before], int(n[0]))
-    p_rep = _by_reps(x, when, who, rng, rules.n_flips)
+    # Every new period has noise of its own, by its own number of rows.
+    noise = float((n[before].mean() / n[new]).mean()) / n_new
+    back = np.asarray(before - float(new.mean()), dtype=np.float64)
+    change, p_month = _against_trend(means[before], back, float(means[new].mean()), n[before], noise)
+    p_rep = _by_reps(x, when < n_new, who, rng, rules.n_flips)
     return Shift(change / sd, max(p_month, p_rep))
 
 
-def _against_trend(means: Floats, back: Floats, now: float, n: Ints, n_now: int) -> tuple[float, float]:
-    """Change of the newest mean from a line through the others, and its two-sided p-value."""
+def _against_trend(means: Floats, back: Floats, now: float, n: Ints, noise: float) -> tuple[float, float]:
+    """Change of the newest mean from a line through the others, and its two-sided p-value.
+
+    `back`: periods from the newest mean's place. `noise`: its variance in that of a period of usual size.
+    """
     k = len(means)
     weight = np.sqrt(n / n.mean())
     design = np.column_stack([np.ones(k), back])
@@ -219,17 +315,16 @@ def _against_trend(means: Floats, back: Floats, now: float, n: Ints, n_now: int)
     left = (means - design @ solved) * weight
     variance = float(left @ left) / max(k - 2, 1)
     inverse = np.linalg.pinv((design * weight[:, None]).T @ (design * weight[:, None]))
-    # The newest period has its own noise, by its own number of rows, beside that of the line at its place.
-    spread = np.sqrt(variance * (n.mean() / n_now + inverse[0, 0]))
+    spread = np.sqrt(variance * (noise + inverse[0, 0]))
     change = now - float(solved[0])
     if spread <= 0:
         return change, 1.0 if change == 0 else 0.0
     return change, float(2 * t.sf(abs(change) / spread, max(k - 2, 1)))
 
 
-def _by_reps(x: Floats, when: Ints, who: Ints, rng: np.random.Generator, n_flips: int) -> float:
-    """Two-sided p-value of the reps' differences between the newest period and before, signs flipped by rep."""
-    new, size = when == 0, int(who.max()) + 1
+def _by_reps(x: Floats, new: npt.NDArray[np.bool_], who: Ints, rng: np.random.Generator, n_flips: int) -> float:
+    """Two-sided p-value of the reps' differences between the newest periods and before, signs flipped by rep."""
+    size = int(who.max()) + 1
     n_new, n_old = np.bincount(who[new], minlength=size), np.bincount(who[~new], minlength=size)
     both = (n_new > 0) & (n_old > 0)
     if both.sum() < 2:
@@ -275,24 +370,3 @@ def freshness_findings(tables: Tables, as_of: int, rules: DriftRules) -> list[Fi
             alarm = days > max(rules.stale_days, 3 * usual)
             found.append(Finding("freshness", table, days, float("nan"), bool(alarm)))
     return found
-
-
-def calibration_findings(unit: ModelUnit, sets: Datasets, rng: np.random.Generator, rules: DriftRules) -> list[Finding]:
-    """Wins so far among leads handed over since the release's data ended, over those expected at their age."""
-    pairs = sets.pairs.loc[(sets.pairs["as_of"] >= unit.data_until).to_numpy()]
-    if len(pairs) < 3 * rules.fewest_rows:
-        return []
-    p = unit.conversion.predict(pairs).win_probability
-    age = (sets.world.as_of - pairs["as_of"].to_numpy(dtype=np.int64)) / DAY
-    times = unit.conversion.times
-    chance = p * (1.0 - np.asarray(times.survival_win(age, pairs["source"].to_numpy(dtype=object)), dtype=np.float64))
-    won = (pairs["outcome"] == "won").to_numpy(dtype=np.float64)
-    expected = float(chance.sum())
-    if expected < 10:
-        return []
-    ratio = float(won.sum()) / expected
-    sums = pd.Series(won - chance).groupby(pairs["rep_id"].to_numpy(dtype=object)).sum().to_numpy(dtype=np.float64)
-    flips = rng.integers(0, 2, size=(rules.n_flips, len(sums)), dtype=np.int8) * 2 - 1
-    p_value = float((1 + (np.abs(flips @ sums) >= abs(sums.sum()) - 1e-12).sum()) / (rules.n_flips + 1))
-    off = not rules.ratio_low <= ratio <= rules.ratio_high
-    return [Finding("calibration", "won_over_expected", ratio, p_value, bool(off and p_value <= 0.01))]

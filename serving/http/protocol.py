@@ -163,6 +163,10 @@ class ServiceProtocol(Protocol):
         """What the release in shadow would have done with the decisions since it was named."""
         ...
 
+    def drift(self) -> Json:
+        """`{"release", "as_of", "needed", "findings"}` as last looked at."""
+        ...
+
     def reload_models(self) -> Json:
         """The versions after taking the promoted release."""
         ...

@@ -7,8 +7,10 @@ from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Response
 
+from serving.drift_watch import last_report
 from serving.fault_words import left_out_words
 from serving.http.problems import Problem
+from serving.pages.drift_section import drift_section
 from serving.pages.forecast_page import backtest_table, choice_sentence, reliability
 from serving.pages.gate_words import verdict_words
 from serving.pages.today import model_state
@@ -47,6 +49,7 @@ def models(visit: Annotated[Visit, visits("models")]) -> Response:
         "teams": sorted({seat.team_id for seat in visit.book.seats(visit.book.moment()) if seat.team_id})
         if may_switch
         else [],
+        "drift": drift_section(visit, last_report(core.session.home)),
         "challenger": challenger(core.session.home.releases),
         "experiment": _experiment(visit),
     }

@@ -157,6 +157,10 @@ class FakeService:
         self._called("challenger")
         return {"challenger": None}
 
+    def drift(self):
+        self._called("drift")
+        return {"release": None, "findings": []}
+
     def reload_models(self):
         self._called("reload_models")
         return {"releases": []}

@@ -36,6 +36,7 @@ WHO = [
     ("GET", "/v1/models", None, "scientist hr admin"),
     ("GET", "/v1/models/challenger", None, "scientist hr admin"),
     ("GET", "/v1/experiment", None, "manager scientist hr admin"),
+    ("GET", "/v1/models/drift", None, "scientist hr admin"),
     ("POST", "/v1/models/reload", None, "scientist hr admin"),
     ("GET", "/v1/rule-mode", None, "admin"),
     ("PUT", "/v1/rule-mode", {"on": True}, "admin"),
@@ -69,7 +70,7 @@ def test_every_route_of_the_api_has_a_right_and_stands_in_the_table_above(app):
         if path not in OPEN_PATHS - {"/metrics"}
     }
     assert ours == listed
-    assert len(ours) == 21
+    assert len(ours) == 22
     assert all(roles <= set(ROLES) for roles in ACCESS.values())
 
 

@@ -2,24 +2,23 @@
 
 from __future__ import annotations
 
-from types import SimpleNamespace
-
 import numpy as np
 import pandas as pd
 import pytest
 
 from features import moments
 from features.config import Config
-from features.moments import DAY
+from features.moments import DAY, NEVER
 from training.drift import (
     DriftRules,
-    calibration_findings,
     find_drift,
     freshness_findings,
     holm,
     input_findings,
     month_shift,
     periods,
+    target_days,
+    target_findings,
     unseen_findings,
 )
 from training.release import release_for
@@ -122,35 +121,82 @@ def test_a_release_on_its_own_data_needs_no_retraining_and_an_old_one_does(train
     assert old.as_text().startswith(f"Release {release.version}, looked at {moments.iso(now + 90 * DAY, 'UTC')}")
 
 
-class Believes:
-    """A conversion model that gives every lead 20 % and knows that half of what is won is won within 30 days."""
+def outcomes(seed, factor=1.0, dearer=1.0, month_sd=0.1, months=20, reps=60, each=6):
+    """Leads of which some are won within a month or two; those judged in the last 90 days differ by `factor`."""
+    rng = np.random.default_rng(seed)
+    n = months * reps * each
+    month, rep = np.repeat(np.arange(months), reps * each), np.tile(np.repeat(np.arange(reps), each), months)
+    given = AS_OF - month * 30 * DAY - rng.integers(1, 29 * DAY, n)
+    luck = month_sd * rng.normal(size=months)[month] + 0.3 * rng.normal(size=reps)[rep]
+    # A lead can be judged a month after its hand-over: those of the newest month cannot yet.
+    p = np.clip(0.2 * np.exp(luck) * np.where(month <= 3, factor, 1.0), 0, 1)
+    closed = given + rng.integers(2 * DAY, 45 * DAY, n)
+    won = (rng.random(n) < p) & (closed < AS_OF)
+    amount = np.exp(9 + 0.6 * rng.normal(size=n)) * np.where(closed > AS_OF - 90 * DAY, dearer, 1.0)
+    return pd.DataFrame(
+        {
+            "as_of": given, "rep_id": [f"R{r:02d}" for r in rep], "outcome": np.where(won, "won", "open"),
+            "resolved_at": np.where(won, closed, NEVER), "amount": np.where(won, amount, np.nan), "source": "web",
+        }
+    )  # fmt: skip
 
-    def __init__(self):
-        self.times = self
 
-    def predict(self, pairs):
-        return SimpleNamespace(win_probability=np.full(len(pairs), 0.2))
+class InTime:
+    """Two thirds of what is won is won within 30 days."""
 
     def survival_win(self, age, source):
-        return np.where(age < 30, 1.0, 0.5)
+        return np.where(np.asarray(age) < 30, 1.0, 1 / 3)
 
 
-@pytest.mark.parametrize(("true", "alarmed"), [(0.2, False), (0.13, True), (0.3, True)])
-def test_wins_beside_those_expected_at_the_leads_age(true, alarmed):
-    rng = np.random.default_rng(11)
-    n, reps = 6_000, 60
-    age = rng.integers(1, 200, n)
-    won = (age >= 30) & (rng.random(n) < 0.5 * true)
-    pairs = pd.DataFrame(
-        {
-            "as_of": AS_OF - age * DAY,
-            "rep_id": [f"R{r:02d}" for r in rng.integers(0, reps, n)],
-            "source": "web",
-            "outcome": np.where(won, "won", "open"),
-        }
-    )
-    unit = SimpleNamespace(conversion=Believes(), data_until=AS_OF - 365 * DAY)
-    sets = SimpleNamespace(pairs=pairs, world=SimpleNamespace(as_of=AS_OF))
-    (found,) = calibration_findings(unit, sets, rng, RULES)
-    assert found.change == pytest.approx(true / 0.2, abs=0.12)
-    assert found.alarm == alarmed
+def targets(frame, times=None):
+    return {f.name: f for f in target_findings(frame, AS_OF, np.random.default_rng(1), RULES, times)}
+
+
+def test_targets_that_keep_up_raise_no_alarm_though_the_newest_leads_are_still_open():
+    alarmed = [any(found.alarm for found in targets(outcomes(seed)).values()) for seed in range(40)]
+    assert sum(alarmed) <= 2
+    assert set(targets(outcomes(0))) == {"won_within_30_days", "log_amount_won"}
+
+
+def test_one_poor_market_month_is_no_drift_and_wins_that_stay_halved_are():
+    frame = outcomes(5, month_sd=0.05)
+    poor = (frame["as_of"] > AS_OF - 60 * DAY).to_numpy() & (np.arange(len(frame)) % 5 < 2)
+    once = frame.assign(outcome=frame["outcome"].where(~poor, "lost"))
+    assert not targets(once)["won_within_30_days"].alarm
+    found = [targets(outcomes(seed, factor=0.5))["won_within_30_days"] for seed in range(12)]
+    assert sum(one.alarm for one in found) >= 10
+    assert all(one.change < -0.1 for one in found)
+
+
+def test_amounts_that_fall_by_a_third_are_found_with_the_wins_of_the_quarter():
+    found = [targets(outcomes(seed, dearer=0.67))["log_amount_won"] for seed in range(12)]
+    assert sum(one.alarm for one in found) >= 11
+    assert all(one.change < 0 for one in found)
+
+
+@pytest.mark.parametrize(("factor", "alarmed"), [(1.0, False), (0.5, True), (1.8, True)])
+def test_calibration_is_the_ratio_to_what_was_expected_of_leads_that_could_be_judged(factor, alarmed):
+    """A model that rightly expects the change is not at fault for it; one that does not is."""
+    frame = outcomes(3, factor=factor, month_sd=0.05)
+    blind = targets(frame.assign(prediction=0.2), InTime())["won_over_expected"]
+    assert blind.kind == "calibration"
+    assert blind.change == pytest.approx(factor, rel=0.3)
+    assert blind.alarm == alarmed
+    changed = (frame["as_of"] > AS_OF - 120 * DAY).to_numpy()
+    aware = targets(frame.assign(prediction=0.2 * np.where(changed, factor, 1.0)), InTime())["won_over_expected"]
+    assert aware.change == pytest.approx(1.0, abs=0.3)
+    assert not aware.alarm
+
+
+def test_an_error_that_all_months_share_is_no_drift():
+    found = targets(outcomes(4).assign(prediction=0.4), InTime())["won_over_expected"]
+    assert found.change == pytest.approx(1.0, abs=0.2)
+    assert not found.alarm
+
+
+def test_the_days_in_which_wins_come_are_taken_from_old_leads():
+    given = np.array([AS_OF - 300 * DAY, AS_OF - 250 * DAY, AS_OF - 10 * DAY])
+    assert target_days(given, given + np.array([20, 40, 1]) * DAY, AS_OF) == 30
+    assert target_days(given, given + np.array([50, 40, 1]) * DAY, AS_OF) == 60
+    assert target_days(given, given + np.array([150, 140, 1]) * DAY, AS_OF) == 120
+    assert target_days(given[:0], given[:0], AS_OF) == 120

@@ -68,6 +68,25 @@ def challenger(call: Annotated[Call, needs("models")]) -> Response:
     return answer(call.service.challenger())
 
 
+_DRIFT = {
+    "release": "20260301-0d5b1c7a9e42", "as_of": "2026-03-20T18:00:00+08:00", "needed": True,
+    "findings": [
+        {"kind": "target", "name": "won_within_30_days", "change": -0.31, "p_value": 0.002, "alarm": True},
+        {"kind": "freshness", "name": "leads", "change": 0.4, "p_value": None, "alarm": False},
+    ],
+}  # fmt: skip
+
+
+@router.get(
+    "/v1/models/drift",
+    summary="Whether the release still fits what comes in",
+    responses={**answers(_DRIFT), **problems()},
+)
+def drift(call: Annotated[Call, needs("models")]) -> Response:
+    """The newest report on drift; without a release and findings before the first look."""
+    return answer(call.service.drift())
+
+
 @router.post("/v1/models/reload", summary="Take the promoted release", responses={**answers(_MODELS), **problems(409)})
 def reload_models(call: Annotated[Call, needs("reload_models")]) -> Response:
     """Load the promoted release beside the old one, check it, and change over without dropping a request."""
