@@ -60,6 +60,8 @@ class Rules:
 
 
 WORLDS = {
+    "usual": Rules(WorldConfig(n_reps=60, n_months=26, seed=407)),
+    "sources": Rules(WorldConfig(n_reps=50, n_months=24, seed=408, structure="source", load=1.1, hidden_quality_sd=0.3, late_logging_days=1.5, ability_sd=0.6)),
     "plain": Rules(WorldConfig(n_reps=30, n_months=20, seed=401)),
     "hidden": Rules(
         WorldConfig(n_reps=30, n_months=20, seed=402, hidden_quality_sd=0.9, late_logging_days=3.0, structure="latent",

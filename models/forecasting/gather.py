@@ -28,12 +28,13 @@ from models.forecasting.inputs import ForecastInputs, empty
 Floats = npt.NDArray[np.float64]
 Integers = npt.NDArray[np.int64]
 
-_LANDMARK_EVERY = 28 * moments.DAY
+_LANDMARK_EVERY = 14 * moments.DAY
 _HISTORY = 24 * 28  # days of landmarks that hazards learn from
 _RECENT_WEEKS, _HABIT_WEEKS = 4, 13
 _FOLLOW_UPS_SHRUNK = 5.0  # follow-ups by which a ratio is drawn to 1
 _FEWEST_BELIEFS = 30
 _SETTLED, _DELAY_FROM, _DELAY_COUNTS = 45 * moments.DAY, 180 * moments.DAY, moments.DAY // 4
+_PACE_EDGES = (-1.5, -0.8, -0.3, 0.0, 0.3, 0.8, 1.5)  # log of days in the stage over days on the way to it
 _HABIT_SHRUNK = 10.0  # lead-weeks of the desk's habit that a rep's own is joined with
 
 
@@ -236,20 +237,33 @@ class _States:
         silent_from = np.maximum(self.activity.time_before(lead, when), self.assigned[lead])
         out = frame.assign(silent_log_days=np.log1p(self.exposure.between(np.minimum(silent_from, when), when)))
         if self.week.done.sum() > 0:
-            out = out.assign(follow_up_log_ratio=self._ratio(lead, when))
+            out = out.assign(follow_up_log_ratio=self._ratio(lead, when), lead_follow_up_log_ratio=self._own(lead, when))
         if len(self.stages):
             at_row = self.staged.row_before(lead, when)
             row = np.maximum(at_row, 0)
             names = self.stages["stage"].to_numpy(dtype=object)
             entered = self.stages["entered_at"].to_numpy(dtype=np.int64)[row]
             since = np.where(at_row >= 0, np.maximum(entered, self.assigned[lead]), self.assigned[lead])
+            waited = self.exposure.between(np.minimum(since, when), when)
+            ahead = self.exposure.between(self.assigned[lead], np.minimum(since, when))
+            band = np.searchsorted(_PACE_EDGES, np.log((waited + 0.5) / (ahead + 0.5)))
+            stage = np.where(at_row >= 0, names[row], "").astype(str)
+            pace = np.char.add(np.char.add(stage, "|"), band.astype(str))
             out = out.assign(
-                stage=np.where(at_row >= 0, names[row], "").astype(str),
-                stage_log_days=np.log1p(self.exposure.between(np.minimum(since, when), when)),
+                stage=stage,
+                stage_pace=np.where(at_row >= 0, pace, ""),
+                stage_log_days=np.log1p(waited),
             )
             if (self.stages["expected_close_on"].to_numpy(dtype=np.int64) != moments.NEVER).any():
                 out = out.assign(close_log_days=self._until_close(at_row, row, when))
         return out.reset_index(drop=True)
+
+    def _own(self, lead: Integers, when: Integers) -> Floats:
+        """Log of follow-ups on the lead so far over what the desk's leads of its age get."""
+        done = self.activity.count_before(lead, when)
+        weeks = self.exposure.between(self.assigned[lead], when) / 5.0
+        rate = self.week.done.sum() / max(self.week.held.sum(), 1.0)
+        return np.log((done + 2.0) / (rate * weeks + 2.0))
 
     def _until_close(self, at_row: Integers, row: Integers, when: Integers) -> Floats:
         """Log of effective days to the close expected at the stage, 0 where it is past, NaN where none was told."""
@@ -288,6 +302,11 @@ class _Last:
         """Moment of the event, ALWAYS where there is none."""
         place = self._place(lead, when)
         return np.where(place >= 0, self.time[np.maximum(place, 0)] if len(self.rows) else 0, moments.ALWAYS)
+
+    def count_before(self, lead: Integers, when: Integers) -> Floats:
+        """How many events of the lead lie before each moment."""
+        place = self._place(lead, when)
+        return np.where(place >= 0, place - self.start[lead] + 1, 0).astype(np.float64)
 
     def _place(self, lead: Integers, when: Integers) -> Integers:
         low, high = self.start[lead], self.start[lead + 1]

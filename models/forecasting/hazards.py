@@ -23,7 +23,7 @@ Integers = npt.NDArray[np.int64]
 BAND_EDGES = (0.0, 2.0, 5.0, 10.0, 20.0, 40.0, 80.0, 160.0)
 WINDOW_DAYS = (0, 7, 14, 28, 56, 84)  # calendar days after a landmark, each window with its own regression
 _EFFECTIVE = 5.0 / 7.0  # working days a calendar day
-STATES = ("follow_up_log_ratio", "silent_log_days", "stage_log_days", "close_log_days")
+STATES = ("follow_up_log_ratio", "lead_follow_up_log_ratio", "silent_log_days", "stage_log_days", "close_log_days")
 _SHORTEST = 0.05  # a lead closed at the moment of hand-over was still at risk for some minutes
 _SOURCES_KEPT = 12
 _P_BINS = 16
@@ -48,6 +48,7 @@ class HazardSettings:
     odds_by_age: float = 20.0
     state: float = 20.0
     stage_pace: float = 10.0
+    pace: float = 4.0
     pooled: float = 2.0
     n_newton: int = 30
 
@@ -63,6 +64,7 @@ class HazardModel:
     edges: tuple[float, ...]
     sources: tuple[str, ...]
     stages: tuple[str, ...]
+    paces: tuple[str, ...]
     states: tuple[str, ...]
     centre: tuple[float, ...]
     win: Floats
@@ -79,11 +81,12 @@ class HazardModel:
         n, n_bands = len(frame), len(self.edges)
         codes = _codes(frame, "source", self.sources)
         stages = _codes(frame, "stage", self.stages)
+        paces = _codes(frame, "stage_pace", self.paces)
         odds = log_odds(frame["p_win"].to_numpy(dtype=np.float64))
         states = _states(frame, self.states, self.centre)
         win, loss = np.empty((n, n_bands)), np.empty((n, n_bands))
         for band in range(n_bands):
-            X = _design(self, np.full(n, band), codes, stages, odds, states)
+            X = _design(self, np.full(n, band), codes, stages, paces, odds, states)
             win[:, band] = np.exp(np.clip(X @ self.win, -25.0, 5.0))
             loss[:, band] = np.exp(np.clip(X @ self.loss, -25.0, 5.0))
         return win, loss
@@ -100,6 +103,7 @@ class HazardModel:
             "edges": list(self.edges),
             "sources": list(self.sources),
             "stages": list(self.stages),
+            "paces": list(self.paces),
             "states": list(self.states),
             "centre": list(self.centre),
             "win": [float(v) for v in self.win],
@@ -115,6 +119,7 @@ class HazardModel:
             edges=tuple(float(v) for v in _items(parts, "edges")),
             sources=tuple(str(v) for v in _items(parts, "sources")),
             stages=tuple(str(v) for v in _items(parts, "stages")),
+            paces=tuple(str(v) for v in _items(parts, "paces")) if "paces" in parts else (),
             states=tuple(str(v) for v in _items(parts, "states")),
             centre=tuple(float(v) for v in _items(parts, "centre")),
             win=np.array([float(v) for v in _items(parts, "win")]),
@@ -145,16 +150,17 @@ def fit_hazards(
     settings = settings or HazardSettings()
     known = spells["source"].astype(str).value_counts()
     stages = sorted(set(spells["stage"].astype(str)) - {""}) if "stage" in spells.columns and with_states else []
+    paces = sorted(set(spells["stage_pace"].astype(str)) - {""}) if "stage_pace" in spells.columns and stages else []
     states = tuple(
         s for s in STATES if with_states and s in spells.columns and bool(np.isfinite(spells[s].to_numpy(float)).any())
     )
     sources = sorted(known.index[:_SOURCES_KEPT])
     shell = pooled or HazardModel(
-        tuple(float(e) for e in edges), tuple(sources), tuple(stages), states, _centres(spells, states),
+        tuple(float(e) for e in edges), tuple(sources), tuple(stages), tuple(paces), states, _centres(spells, states),
         np.empty(0), np.empty(0), int((spells["event"] == "won").sum()), int((spells["event"] == "lost").sum()),
     )  # fmt: skip
     cells = _cells(spells, shell)
-    X = _design(shell, cells.band, cells.source, cells.stage, cells.odds, cells.states)
+    X = _design(shell, cells.band, cells.source, cells.stage, cells.pace, cells.odds, cells.states)
     to_win, precision = _priors(shell, settings, odds_slope=1.0)
     to_loss, _ = _priors(shell, settings, odds_slope=0.0)
     if pooled is not None:
@@ -221,6 +227,7 @@ class _Cells:
     band: Integers
     source: Integers
     stage: Integers
+    pace: Integers
     odds: Floats
     states: Floats
     days: Floats
@@ -275,7 +282,8 @@ def _cells(spells: pd.DataFrame, shell: HazardModel) -> _Cells:
     stop = np.maximum(spells["age_stop"].to_numpy(dtype=np.float64), start + _SHORTEST)
     event = spells["event"].to_numpy(dtype=object)
     odds_bin, odds_mean = _binned(log_odds(spells["p_win"].to_numpy(dtype=np.float64)), _P_BINS)
-    keys = [_codes(spells, "source", shell.sources), _codes(spells, "stage", shell.stages), odds_bin]
+    named = (("source", shell.sources), ("stage", shell.stages), ("stage_pace", shell.paces))
+    keys = [*(_codes(spells, column, known) for column, known in named), odds_bin]
     states = _states(spells, shell.states, shell.centre)
     means = []
     for i in range(states.shape[1]):
@@ -286,9 +294,9 @@ def _cells(spells: pd.DataFrame, shell: HazardModel) -> _Cells:
     rows = _sum_bands(start, stop, event, inverse, len(alike), shell.edges)
     band, group = np.nonzero(rows[0] > 0)
     chosen = alike[group]
-    state_means = [mean[chosen[:, 3 + i]] for i, mean in enumerate(means)]
+    state_means = [mean[chosen[:, 4 + i]] for i, mean in enumerate(means)]
     return _Cells(
-        band.astype(np.int64), chosen[:, 0], chosen[:, 1], odds_mean[chosen[:, 2]],
+        band.astype(np.int64), chosen[:, 0], chosen[:, 1], chosen[:, 2], odds_mean[chosen[:, 3]],
         np.column_stack(state_means) if state_means else np.zeros((len(group), 0)),
         rows[0][band, group], rows[1][band, group], rows[2][band, group],
     )  # fmt: skip
@@ -320,9 +328,10 @@ def _sum_bands(
 
 
 def _design(
-    model: HazardModel, band: Integers, source: Integers, stage: Integers, odds: Floats, states: Floats
-) -> Floats:
-    """Columns: 1, bands, sources, bands x sources, stages, stages x days in them, odds, odds x age, states."""
+    model: HazardModel, band: Integers, source: Integers, stage: Integers, pace: Integers, odds: Floats,
+    states: Floats,
+) -> Floats:  # fmt: skip
+    """Columns: 1, bands, sources, bands x sources, stages, stages x days in them, paces, odds, odds x age, states."""
     n, n_bands, n_sources = len(band), len(model.edges), len(model.sources)
     X = np.zeros((n, _width(model)))
     rows = np.arange(n)
@@ -340,6 +349,9 @@ def _design(
     if _PACE in model.states:
         X[rows[staged], at + stage[staged]] = states[staged, model.states.index(_PACE)]
         at += len(model.stages)
+    paced = pace >= 0
+    X[rows[paced], at + pace[paced]] = 1.0
+    at += len(model.paces)
     X[:, at] = odds
     X[:, at + 1] = odds * (band - (n_bands - 1) / 2.0) / n_bands
     X[:, at + 2 :] = states
@@ -348,7 +360,7 @@ def _design(
 
 def _width(model: HazardModel) -> int:
     n_bands, n_sources = len(model.edges), len(model.sources)
-    return 1 + n_bands + n_sources + n_bands * n_sources + _n_stage_columns(model) + 2 + len(model.states)
+    return 1 + n_bands + n_sources + n_bands * n_sources + _n_stage_columns(model) + len(model.paces) + 2 + len(model.states)
 
 
 def _n_stage_columns(model: HazardModel) -> int:
@@ -366,6 +378,7 @@ def _priors(model: HazardModel, settings: HazardSettings, odds_slope: float) -> 
             np.full(n_bands * n_sources, settings.band_by_source),
             np.full(len(model.stages), settings.stage),
             np.full(_n_stage_columns(model) - len(model.stages), settings.stage_pace),
+            np.full(len(model.paces), settings.pace),
             [settings.odds, settings.odds_by_age],
             np.full(len(model.states), settings.state),
         )

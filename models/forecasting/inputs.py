@@ -36,7 +36,7 @@ _ORDER: Mapping[str, tuple[str, ...]] = {
     "repeats": ("rep_id", "closed_at", "amount"),
     "absences": ("rep_id", "starts_on", "ends_on"),
 }
-_TEXT = {"rep_id", "lead_id", "team_id", "source", "event", "stage"}
+_TEXT = {"rep_id", "lead_id", "team_id", "source", "event", "stage", "stage_pace"}
 
 
 @dataclass(frozen=True)
