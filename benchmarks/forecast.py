@@ -4,8 +4,9 @@
     python -m benchmarks.forecast --history rep_month.csv
 
 Worlds differ in rules: hidden lead quality and late logging, no stages or activities, fast growth and turnover, small
-desks, reps who do not differ. In each, the last months are forecast on their first day and on day 15, with everything
-as known then: the models of that moment, and a choice, calibration and company shock learnt from earlier origins only.
+desks, reps who do not differ, and two desks of 50 to 60 reps with two years of history. In each, the last months are
+forecast on their first day and on day 15, with everything as known then: the models of that moment, and a choice,
+calibration and company shock learnt from earlier origins only.
 Skill = (loss of the mean of six months - loss) / (loss of that mean - loss of the oracle): 0 the mean, 1 the oracle.
 Losses of a world are divided by its mean contribution before they are pooled; intervals are 90 %, over resampled
 (world, month). The oracle sees the stages that the tables hold and knows what no table can: each lead's hidden quality
@@ -60,8 +61,6 @@ class Rules:
 
 
 WORLDS = {
-    "usual": Rules(WorldConfig(n_reps=60, n_months=26, seed=407)),
-    "sources": Rules(WorldConfig(n_reps=50, n_months=24, seed=408, structure="source", load=1.1, hidden_quality_sd=0.3, late_logging_days=1.5, ability_sd=0.6)),
     "plain": Rules(WorldConfig(n_reps=30, n_months=20, seed=401)),
     "hidden": Rules(
         WorldConfig(n_reps=30, n_months=20, seed=402, hidden_quality_sd=0.9, late_logging_days=3.0, structure="latent",
@@ -81,6 +80,11 @@ WORLDS = {
                     ability_sd=0.7, language="zh", zone="Asia/Shanghai"),
     ),
     "alike": Rules(null_world(24, 18, 406)),
+    "usual": Rules(WorldConfig(n_reps=60, n_months=26, seed=407)),
+    "sources": Rules(
+        WorldConfig(n_reps=50, n_months=24, seed=408, structure="source", load=1.1, hidden_quality_sd=0.3,
+                    late_logging_days=1.5, ability_sd=0.6),
+    ),
 }  # fmt: skip
 
 

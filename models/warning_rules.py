@@ -21,9 +21,12 @@ from models.warning_evidence import (
     Counts,
     discoveries,
     dispersion_of,
+    evidence_of,
     fewer_wins,
     poisson_drop,
     share_drop,
+    slump_evidence,
+    spread_of,
     worse_leads,
 )
 
@@ -48,8 +51,9 @@ class WarningSettings:
     `rep_share` of the desk's reps carry an alert at most, on desks of ten or more (half of those places are kept for
     drops of behaviour): a list with everybody on it warns of nothing;
     `miss_probability` from which a miss is told; `false_discovery_rate` of each behaviour rule over all reps, but for
-    follow-ups on desks of ten or more, where places are few anyway, `drop_p_value` of each rep by himself; a drop
-    must also fall below `drop_ratio` x baseline (a rise above 1 / drop_ratio), so that a sure trifle stays silent.
+    follow-ups the log Bayes factor of a slump, `drop_evidence` on desks of ten or more, where places are few anyway,
+    and `sure_evidence` on smaller ones; a drop must also fall below `drop_ratio` x baseline (a rise above 1 /
+    drop_ratio), so that a sure trifle stays silent.
     """
 
     budget: int = 10
@@ -57,7 +61,8 @@ class WarningSettings:
     rep_share: float = 0.14
     miss_probability: float = 0.6
     false_discovery_rate: float = 0.1
-    drop_p_value: float = 0.1
+    drop_evidence: float = 0.0
+    sure_evidence: float = 3.0
     drop_ratio: float = 0.7
     idle_ratio: float = 2.0
     idle_days: float = 7.0
@@ -103,7 +108,8 @@ class Signals:
     """What a rep did lately against his own three months before. None where there is nothing to tell from.
 
     `follow_ups`: activities over lead-weeks; `responses`: first contacts in time over leads due (exposures are numbers
-    of leads); `workload`: open leads now and usual (exposure 1 each or weeks); `absent_days` of the window.
+    of leads); `workload`: open leads now and usual (exposure 1 each or weeks); `absent_days` of the window;
+    `recent_follow_ups`: as `follow_ups`, over the last two weeks alone.
     """
 
     rep_id: str
@@ -115,6 +121,7 @@ class Signals:
     idle_leads: tuple[IdleLead, ...] = ()
     courses: tuple[OpenCourse, ...] = ()
     absent_days: float = 0.0
+    recent_follow_ups: Counts | None = None
 
 
 @dataclass(frozen=True)
@@ -149,7 +156,11 @@ class Suggestion:
 
 @dataclass(frozen=True)
 class WarningItem:
-    """One warning in the contract's fields, without texts. `urgency` is money, for ranking among equals."""
+    """One warning in the contract's fields, without texts.
+
+    `urgency` is money, for ranking among equals; `evidence` of a drop is a log Bayes factor, by which drops take turns
+    for the few places.
+    """
 
     id: str
     rep_id: str
@@ -166,6 +177,7 @@ class WarningItem:
     urgency: float
     status: Literal["open", "acknowledged", "resolved"] = "open"
     opened_at: str = ""
+    evidence: float = 0.0
 
 
 def find_warnings(
@@ -224,14 +236,15 @@ def on_few_reps(items: Sequence[WarningItem], n_reps: int, settings: WarningSett
     """The items of as many reps as may carry alerts; all of them on a small desk.
 
     Reps come in by turns of the channels: half of the places for drops of behaviour, the rest for the money, then for
-    what is left, each the most urgent first. A rep who is in brings all his alerts.
+    what is left; drops the surest first, the others the most urgent. A rep who is in brings all his alerts.
     """
     if n_reps < _SMALL_DESK:
         return list(items)
     places = max(2, int(settings.rep_share * n_reps))
     first = min((item.month for item in items), default="")
     ranked = sorted(items, key=lambda item: (item.month != first, *_urgency(item)))
-    drops = [item.rep_id for item in ranked if item.kind in DROP_KINDS]
+    sure = sorted((item for item in ranked if item.kind in DROP_KINDS), key=lambda item: -item.evidence)
+    drops = [item.rep_id for item in sure]
     money = [item.rep_id for item in ranked if item.kind in MONEY_KINDS]
     chosen: dict[str, None] = dict.fromkeys(list(dict.fromkeys(drops))[: (places + 1) // 2])
     for rep in (*money, *drops, *(item.rep_id for item in ranked)):
@@ -262,6 +275,7 @@ def _item(
     suggestions: Sequence[Suggestion],
     urgency: float,
     lead_id: str = "",
+    evidence: float = 0.0,
 ) -> WarningItem:
     text = moments.month_text(month)
     return WarningItem(
@@ -278,6 +292,7 @@ def _item(
         reasons=tuple(reasons),
         suggestions=tuple(suggestions),
         urgency=float(urgency),
+        evidence=float(evidence),
     )
 
 
@@ -312,23 +327,29 @@ def _follow_up_drops(
 ) -> list[WarningItem]:  # fmt: skip
     told = [(s, s.follow_ups) for s in signals if s.follow_ups is not None]
     # What varies more than this is no bunching of counts any more: reps did change their ways.
-    spread = min(dispersion_of([counts for _, counts in told]), _MOST_DISPERSION)
-    p = np.array([poisson_drop(counts, spread) for _, counts in told])
-    many = len(signals) >= _SMALL_DESK
-    stands_out = p < settings.drop_p_value if many else discoveries(p, settings.false_discovery_rate)
+    bunched = min(dispersion_of([counts for _, counts in told]), _MOST_DISPERSION)
+    spread = spread_of([counts for _, counts in told])
+    enough = settings.drop_evidence if len(signals) >= _SMALL_DESK else settings.sure_evidence
     found = []
-    for (one, counts), p_value, out in zip(told, p, stands_out, strict=True):
-        if not out or not counts.value < settings.drop_ratio * counts.baseline:
+    for one, month_counts in told:
+        # Four weeks are surer, two are sooner: a slump is to be seen while its month can still be changed.
+        windows = [month_counts] if one.recent_follow_ups is None else [month_counts, one.recent_follow_ups]
+        counts = max(windows, key=lambda each: slump_evidence(each, spread))
+        evidence = slump_evidence(counts, spread)
+        if evidence < enough or not counts.value < settings.drop_ratio * counts.baseline:
             continue
         ratio = counts.value / counts.baseline
-        numbers: dict[str, float | str] = {"p_value": float(p_value), "n": counts.now, "absent_days": one.absent_days}
+        weeks = 4.0 if counts is one.follow_ups else 2.0
+        numbers: dict[str, float | str] = {
+            "p_value": poisson_drop(counts, bunched), "n": counts.now, "absent_days": one.absent_days, "weeks": weeks,
+        }  # fmt: skip
         reasons = [Reason("follow_ups_per_week", counts.value, counts.baseline, numbers)]
         if one.absent_days > 0:
             reasons.append(Reason("absence", one.absent_days, None))
         gain = _gain("restore_follow_ups", effects.get("followups_per_week"), counts.baseline - counts.value)
         found.append(
             _item("follow_up_drop", one.rep_id, one.team_id, month, by_rep.get(one.rep_id), _by_ratio(ratio), reasons,
-                  (gain,), _at_stake(one, by_rep, 1.0 - ratio))
+                  (gain,), _at_stake(one, by_rep, 1.0 - ratio), evidence=evidence)
         )  # fmt: skip
     return found
 
@@ -364,7 +385,8 @@ def _slow_responses(
         )
         found.append(
             _item("response_time", one.rep_id, one.team_id, month, by_rep.get(one.rep_id), _by_ratio(ratio), (reason,),
-                  (Suggestion("contact_sooner", None, "no_estimate"),), _at_stake(one, by_rep, 0.5 * (1.0 - ratio)))
+                  (Suggestion("contact_sooner", None, "no_estimate"),), _at_stake(one, by_rep, 0.5 * (1.0 - ratio)),
+                  evidence=evidence_of(float(p_value)))
         )  # fmt: skip
     return found
 
@@ -392,7 +414,8 @@ def _conversion_drops(
             found.append(
                 _item("conversion_drop", one.rep_id, one.team_id, month, by_rep.get(one.rep_id),
                       _by_ratio(value / promised), reasons,
-                      [Suggestion("review_lost_leads", None, "no_estimate")], stake)
+                      [Suggestion("review_lost_leads", None, "no_estimate")], stake,
+                      evidence=evidence_of(float(p_value)))
             )  # fmt: skip
         elif fell and promised < settings.drop_ratio * usual:
             reason = Reason("leads_got_worse", promised, usual, {"won_share": value, "n": float(len(c.p_now))})

@@ -63,10 +63,15 @@ def outlooks_of(
 
 @dataclass(frozen=True)
 class Windows:
-    """Calendar days that count as now and as before, for quick signals and for conversion, which needs more cases."""
+    """Calendar days that count as now and as before, for quick signals and for conversion, which needs more cases.
+
+    Follow-ups are looked at over `recent_days` too, against all that lies before in the same span: a slump shows there
+    first.
+    """
 
     now_days: int = 28
     before_days: int = 91
+    recent_days: int = 14
     closed_now_days: int = 91
     closed_before_days: int = 182
 
@@ -99,6 +104,8 @@ def gather_signals(
     index = pd.Index(reps["rep_id"].astype(str))
     absent = _absent_days(known, index, exposure, cuts)
     follow_ups = _follow_ups(known, leads, index, exposure, cuts, absent)
+    late = [cuts[0], as_of - windows.recent_days * moments.DAY, as_of]
+    recent = _follow_ups(known, leads, index, exposure, late, _absent_days(known, index, exposure, late))
     responses = _responses(leads, index, cuts, as_of, contact_hours)
     closed = _conversions(leads, as_of, windows)
     workload = _workload(leads, index, as_of)
@@ -106,7 +113,7 @@ def gather_signals(
     return [
         Signals(
             rep, str(team), follow_ups[r], responses[r], closed.get(rep), workload[r], idle.get(rep, ()),
-            courses.get(rep, ()), float(absent[1][r]),
+            courses.get(rep, ()), float(absent[1][r]), recent[r],
         )
         for r, (rep, team) in enumerate(zip(index, reps["team_id"], strict=True))
     ]  # fmt: skip

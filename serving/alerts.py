@@ -214,6 +214,7 @@ def reason_words(reason: Reason, words: AlertWords) -> str:
         ratio=percent(lang, words.miss_ratio),
         hours=number(lang, words.contact_hours),
         course=extra.get("course", ""),
+        weeks=number(lang, extra.get("weeks", 4), 0),
         worth=money(lang, words.currency, extra.get("expected_value")),
         difference=money(lang, words.currency, extra.get("difference"), signed=True),
         p_more=percent(lang, extra.get("p_miss_difference")),

@@ -1,9 +1,10 @@
 """Forecast inputs from the tables: what `as_of` knows, cut into the frames that the funnel reads.
 
-Landmarks lie every four weeks before `as_of`. At each, every lead that was open then has a state: the rep's follow-ups
-a lead in the last four weeks against his own habit before, days of silence, the stage and the days in it, the close
-that was expected. What became of it in the weeks after teaches what such a state means for the weeks that follow, which
-is what a forecast from today's state asks.
+Landmarks lie every two weeks before `as_of`. At each, every lead that was open then has a state: the rep's follow-ups a
+lead in the last four weeks against his own habit before, the lead's own follow-ups, days of silence, the stage, the
+days in it and how they compare with the days on the way to it (a lead that came this far fast will not wait long for
+the rest), the close that was expected. What became of it in the weeks after teaches what such a state means for the
+weeks that follow, which is what a forecast from today's state asks.
 
 References: van Houwelingen (2007), "Dynamic prediction by landmarking in event history analysis", Scand. J. Stat. 34.
 """
@@ -237,7 +238,9 @@ class _States:
         silent_from = np.maximum(self.activity.time_before(lead, when), self.assigned[lead])
         out = frame.assign(silent_log_days=np.log1p(self.exposure.between(np.minimum(silent_from, when), when)))
         if self.week.done.sum() > 0:
-            out = out.assign(follow_up_log_ratio=self._ratio(lead, when), lead_follow_up_log_ratio=self._own(lead, when))
+            out = out.assign(
+                follow_up_log_ratio=self._ratio(lead, when), lead_follow_up_log_ratio=self._own(lead, when)
+            )
         if len(self.stages):
             at_row = self.staged.row_before(lead, when)
             row = np.maximum(at_row, 0)

@@ -360,7 +360,16 @@ def _design(
 
 def _width(model: HazardModel) -> int:
     n_bands, n_sources = len(model.edges), len(model.sources)
-    return 1 + n_bands + n_sources + n_bands * n_sources + _n_stage_columns(model) + len(model.paces) + 2 + len(model.states)
+    return (
+        1
+        + n_bands
+        + n_sources
+        + n_bands * n_sources
+        + _n_stage_columns(model)
+        + len(model.paces)
+        + 2
+        + len(model.states)
+    )
 
 
 def _n_stage_columns(model: HazardModel) -> int:

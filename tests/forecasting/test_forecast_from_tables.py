@@ -89,8 +89,8 @@ def test_landmarks_hold_the_days_after_them_once_and_no_close_twice_a_landmark(t
     marks = gathered(tables, as_of).landmarks
     start, end = outcomes["assigned_at"].to_numpy(), np.minimum(outcomes["resolved_at"].to_numpy(), as_of)
     days, wins = np.zeros(len(WINDOW_DAYS) - 1), np.zeros(len(WINDOW_DAYS) - 1)
-    for back in range(1, 25):
-        at = as_of - back * 28 * moments.DAY
+    for back in range(1, 49):
+        at = as_of - back * 14 * moments.DAY
         alive = (start < at) & (end > at)
         for k, (low, high) in enumerate(pairwise(WINDOW_DAYS)):
             begin, stop = at + low * moments.DAY, np.minimum(end, at + high * moments.DAY)

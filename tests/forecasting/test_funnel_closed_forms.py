@@ -14,7 +14,7 @@ from features import moments
 from features.errors import RequestError
 from models.forecasting.chain import Chain
 from models.forecasting.funnel import FunnelForecaster, FunnelSettings, _draw_rep, estimate_shock_sd
-from models.forecasting.hazards import Phase, fit_hazards, win_in_slices
+from models.forecasting.hazards import HazardModel, Phase, fit_hazards, win_in_slices
 from models.forecasting.inputs import Changes
 
 EDGES = (0.0, 2.0, 5.0, 10.0, 20.0, 40.0, 80.0, 160.0)
@@ -124,6 +124,24 @@ def test_a_state_that_doubles_winning_is_estimated_and_one_without_signal_is_not
     model = fit_hazards(spells)
     assert model.state_effect("follow_up_log_ratio") == pytest.approx(1.0, abs=0.12)
     assert abs(model.state_effect("silent_log_days")) < 0.06
+
+
+def test_a_pace_that_wins_sooner_is_told_from_others_of_its_stage():
+    """Late in a stage wins come four times as fast; an unknown pace counts as the stage's own."""
+    rng = np.random.default_rng(5)
+    n = 4_000
+    late = rng.random(n) < 0.5
+    t = rng.exponential(1.0 / np.where(late, 0.04, 0.01))
+    spells = pd.DataFrame({
+        "rep_id": "A", "age_start": 0.0, "age_stop": np.minimum(t, 10.0), "event": np.where(t < 10, "won", ""),
+        "source": "web", "p_win": 0.2, "stage": "offer", "stage_pace": np.where(late, "offer|7", "offer|3"),
+    })  # fmt: skip
+    model = fit_hazards(spells)
+    asked = spells.iloc[:3].assign(stage_pace=["offer|3", "offer|7", "offer|0"])
+    slow, fast, unknown = model.rates(asked)[0][:, 2]
+    assert fast / slow == pytest.approx(4.0, rel=0.25)
+    assert slow < unknown < fast
+    assert HazardModel.from_parts(model.to_parts()).paces == ("offer|3", "offer|7")
 
 
 def test_hazards_come_back_bit_equal_from_their_parts(world):

@@ -14,9 +14,12 @@ from models.warning_evidence import (
     Counts,
     discoveries,
     dispersion_of,
+    evidence_of,
     fewer_wins,
     poisson_drop,
     share_drop,
+    slump_evidence,
+    spread_of,
 )
 from models.warning_rules import (
     Effect,
@@ -38,15 +41,15 @@ def stationary(rng: np.random.Generator, n: int = 60) -> list[Signals]:
     out = []
     for r in range(n):
         rate = rng.gamma(6.0, 1.5 / 6.0)
-        now, before = (rng.poisson(rate * weeks * rng.gamma(200.0, 1 / 200.0)) for weeks in (40, 130))
+        early, late, before = (rng.poisson(rate * weeks * rng.gamma(200.0, 1 / 200.0)) for weeks in (20, 20, 130))
         p_now, p_before = rng.beta(2, 6, 14), rng.beta(2, 6, 40)
         share = rng.uniform(0.5, 0.9)
         out.append(Signals(
-            f"R{r}", f"T{r % 5}", Counts(now, 40, before, 130),
+            f"R{r}", f"T{r % 5}", Counts(early + late, 40, before, 130),
             Counts(rng.binomial(20, share), 20, rng.binomial(60, share), 60),
             Conversions(int((rng.random(14) < p_now).sum()), tuple(p_now),
                         int((rng.random(40) < p_before).sum()), tuple(p_before)),
-            Counts(rng.poisson(20), 1, rng.poisson(60), 3),
+            Counts(rng.poisson(20), 1, rng.poisson(60), 3), recent_follow_ups=Counts(late, 20, before + early, 150),
         ))  # fmt: skip
     return out
 
@@ -63,7 +66,7 @@ def test_false_alarms_are_rare_when_nothing_changed():
 def test_a_true_slump_is_told_with_its_numbers():
     """Follow-ups fall to 0.9 a week from 1.8: the reason carries both, the suggestion what an effect says."""
     signals = stationary(np.random.default_rng(1))
-    signals[7] = replace(signals[7], follow_ups=Counts(72, 80, 468, 260))
+    signals[7] = replace(signals[7], follow_ups=Counts(72, 80, 468, 260), recent_follow_ups=Counts(36, 40, 504, 300))
     effects = {"followups_per_week": Effect(500.0, 200.0, 800.0, "identified")}
     items = [i for i in find_warnings([], signals, MONTH, effects=effects) if i.kind == "follow_up_drop"]
     assert items[0].rep_id == "R7", "the true one leads the list"
@@ -72,6 +75,41 @@ def test_a_true_slump_is_told_with_its_numbers():
     assert (reason.code, reason.value, reason.baseline) == ("follow_ups_per_week", 0.9, 1.8)
     assert suggestion.expected_gain == pytest.approx(450.0)
     assert suggestion.numbers["gain_low"] == pytest.approx(180.0)
+
+
+def test_a_slump_of_two_weeks_is_told_before_four_weeks_show_it():
+    """Nothing done in the last two weeks after a usual month: the reason speaks of two weeks."""
+    signals = [replace(one, recent_follow_ups=None) for one in stationary(np.random.default_rng(1))]
+    signals[7] = replace(
+        signals[7], follow_ups=Counts(70, 80, 468, 260), recent_follow_ups=Counts(2, 40, 536, 300)
+    )  # fmt: skip
+    items = [i for i in find_warnings([], signals, MONTH) if i.kind == "follow_up_drop"]
+    assert items[0].rep_id == "R7"
+    assert items[0].reasons[0].numbers["weeks"] == 2.0
+    assert items[0].evidence > 5.0
+
+
+def test_slump_evidence_is_the_log_ratio_of_two_poisson_chances_where_the_past_is_long():
+    """Without drift and with an endless past the law is Poisson: log(0.3) n + 0.7 of what was expected."""
+    long = Counts(4, 1.0, 1e9, 1e8)
+    assert slump_evidence(long, 1e-4) == pytest.approx(4 * np.log(0.3) + 0.7 * 10.0, rel=1e-4)
+    assert slump_evidence(Counts(0, 1, 0, 13), 0.3) == slump_evidence(Counts(3, 0, 4, 13), 0.3) == 0.0
+    assert slump_evidence(Counts(10, 1.0, 100, 10.0), 0.3) < 0 < slump_evidence(Counts(2, 1.0, 100, 10.0), 0.3)
+
+
+def test_several_slumps_at_once_do_not_hide_each_other():
+    """A third of the desk stops: the spread of the others still tells what is usual."""
+    rng = np.random.default_rng(3)
+    counts = [Counts(rng.poisson(40), 4, rng.poisson(130), 13) for _ in range(20)]
+    slumped = [Counts(rng.poisson(8), 4, rng.poisson(130), 13) for _ in range(10)]
+    assert spread_of(counts + slumped) < 0.45
+    assert all(slump_evidence(one, spread_of(counts + slumped)) > 1.0 for one in slumped)
+
+
+def test_evidence_of_a_p_value_is_the_bound_on_its_bayes_factor():
+    assert evidence_of(0.05) == pytest.approx(-np.log(-np.e * 0.05 * np.log(0.05)))
+    assert evidence_of(0.5) == 0.0
+    assert evidence_of(0.0) > 600
 
 
 @pytest.mark.parametrize(
