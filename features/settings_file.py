@@ -126,6 +126,7 @@ _SECTIONS: Final[dict[str, dict[str, Check]]] = {
         "default_capacity": _whole(0, 1_000_000),
         "same_account": _is_flag,
         "contact_hours": _number(0, 24 * 365),
+        "move_uncontacted_hours": _number(0, 24 * 365),
         "exploration": _number(0, 1, included=True),
         "holdout": _number(0, 1, included=True),
         "newcomer_min": _whole(0, 1_000_000),
@@ -188,6 +189,11 @@ def _config(given: Mapping[str, Any], reading: _Reading) -> Config:
     routing = Routing(**values["routing"])
     if routing.exploration + routing.holdout > 1:
         reading.wrong.append("[routing] exploration and holdout are shares of one whole; together they exceed 1")
+    if routing.move_uncontacted_hours is not None and routing.move_uncontacted_hours < routing.contact_hours:
+        reading.wrong.append(
+            f"[routing] move_uncontacted_hours must be at least contact_hours ({routing.contact_hours:g}), "
+            f"found {routing.move_uncontacted_hours:g}"
+        )
     leads: dict[str, Any] = dict(values["leads"])
     leads["ignore"] = tuple(leads.get("ignore", ()))
     return Config(

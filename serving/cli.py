@@ -424,6 +424,33 @@ def simulate(
 
 
 @app.command()
+def overdue(
+    move: Annotated[
+        bool, typer.Option("--move", help="Move them too, where [routing] move_uncontacted_hours allows it.")
+    ] = False,
+    data: Data = None,
+    home: HomeDir = None,
+    config: ConfigFile = None,
+    as_of: AsOf = None,
+    lang: Lang = None,
+    as_json: AsJson = False,
+) -> None:
+    """List leads that nobody has contacted in time, with the expected gain of moving each to the best rep with room."""
+    from serving.overdue_words import overdue_text
+    from serving.texts import as_lang
+
+    core = _session(data, home, config, as_of, lang).core()
+    if move:
+        core.require_moves()
+    moved = core.move_overdue() if move else []
+    found = core.overdue()
+    if as_json:
+        _print_json({**found, "moved": moved} if move else found)
+    else:
+        typer.echo(overdue_text(core, found, moved if move else None, as_lang(core.default_lang)))
+
+
+@app.command()
 def uplift(
     data: Data = None,
     home: HomeDir = None,

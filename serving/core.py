@@ -55,7 +55,7 @@ _FOLLOW_SECONDS = 2.0
 ROUTE_COLUMNS = (
     "lead_id", "rep_id", "decided_at", "win_probability", "expected_value", "policy", "propensity", "reason",
 )  # fmt: skip
-_ERASED_FEED = ("from_rep_id", "rep_id", "by", "reason", "forced")
+_ERASED_FEED = ("from_rep_id", "rep_id", "by", "reason", "forced", "numbers")
 
 
 class Core(Oversight):
@@ -201,6 +201,7 @@ class Core(Oversight):
             try:
                 if self._replay_clock is None:  # a replay's days end with its own decisions
                     self.end_days(last, now)
+                    self.move_overdue()
             except FairleadError:
                 _LOG.exception("held leads could not be looked at; tried again in a minute")
                 continue

@@ -188,6 +188,12 @@ class RoutingDesk:
     def _objective(self, values: Values) -> Floats:
         return values.objective(self.board.config.routing.objective)
 
+    def prices_now(self, tx: Transaction, moment: int) -> Floats:
+        """(R,) prices of places at the moment; 0 where no price rules."""
+        if self.mode() != "priced":
+            return np.zeros(len(self.board.rep_ids))
+        return np.asarray(self.book.prices(tx, moment, self._scenario_at(moment)).place)
+
     def settings(self) -> PolicySettings:
         """The policy's settings: fallback without a model, load and fairness where reps do not differ."""
         return policy_settings(self.board.config.routing, self.mode())

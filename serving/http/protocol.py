@@ -171,6 +171,10 @@ class ServiceProtocol(Protocol):
         """The versions after taking the promoted release."""
         ...
 
+    def overdue(self, *, lang: str | None = None) -> Json:
+        """`{"items": [{"lead_id", "rep_id", "hours", "best_rep_id", "gain", ...}], "contact_hours", ...}`."""
+        ...
+
     def experiment(self, *, lang: str | None = None) -> Json:
         """`{"status", "wins", "value", "alarm", "text", ...}`: policy against the hold-out as known now."""
         ...

@@ -83,6 +83,15 @@ def visible_items(scope: Scope, answer: Json, level: str = "rep") -> Json:
     return {**answer, "items": [item for item in items if isinstance(item, dict) and shown(item)]}
 
 
+def without_best(scope: Scope, answer: Json) -> Json:
+    """Overdue leads without the rep who would make more of them, where the caller may not see that rep."""
+    items = answer.get("items")
+    if scope.rep_ids is None or not isinstance(items, list):
+        return answer
+    kept = [one if scope.sees_rep(one.get("best_rep_id")) else {**one, "best_rep_id": None} for one in items]
+    return {**answer, "items": kept}
+
+
 def visible_drivers(scope: Scope, answer: Json) -> Json:
     """The driver report with only the blocks that the caller may see; effects are of all reps together and stay."""
     if scope.rep_ids is None:

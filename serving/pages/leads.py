@@ -17,6 +17,7 @@ from serving.http.scoping import Scope, visible_decision
 from serving.pages.visit import Sent, Visit, sends, visits
 from serving.reports.tables import Cell, Row, TableView, numeric, text
 from serving.store import StoredDecision
+from serving.store.decisions import MACHINE
 from serving.texts import has
 
 router = APIRouter(include_in_schema=False)
@@ -234,9 +235,13 @@ def _entry(visit: Visit, entry: Mapping[str, Any]) -> dict[str, str]:
     who = visit.book.name(entry.get("rep_id")) or "–"
     if kind == "decision" and entry.get("status") == "held":
         key = "history.held"
+    reason = str(entry.get("reason") or "")
+    if kind == "move" and entry.get("by") == MACHINE:
+        key, numbers = "history.moved_itself", entry.get("numbers") or {}
+        reason = visit.t("overdue.reason", hours=visit.number(_number(numbers.get("hours")), 0))
     said = visit.t(key, rep=who, by=entry.get("by", "")) if has(visit.lang, key) else kind
     forced = visit.t("history.forced") if entry.get("forced") else ""
-    return {"at": _when(entry["at"]), "said": said + forced, "reason": str(entry.get("reason") or "")}
+    return {"at": _when(entry["at"]), "said": said + forced, "reason": reason}
 
 
 def _form(

@@ -20,6 +20,7 @@ from serving.pages.book import Seat, WeekOfLeads
 from serving.pages.drivers_page import asked_against
 from serving.pages.fans import NARROW, fan, leading, outlook_sentence
 from serving.pages.leads import decision_row
+from serving.pages.overdue import calls_due, moved_words
 from serving.pages.today import week_name
 from serving.pages.visit import Visit, visits
 from serving.reports import charts
@@ -94,6 +95,8 @@ def show_rep(rep_id: str, visit: Annotated[Visit, visits("warnings")]) -> Respon
         "summary": _summary(visit, seat, weeks),
         "reasons": _reasons(visit, seat, weeks, at),
         "weeks": _weeks_chart(visit, seat, weeks),
+        "moves": moved_words(visit, rep_id, at),
+        "calls": calls_due(visit, rep_id),
         "leads": _leads(visit, rep_id),
         "outlook": _outlook(visit, rep_id) if visit.may("forecasts") else None,
         "warnings": _warnings(visit, rep_id),

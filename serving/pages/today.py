@@ -15,6 +15,7 @@ from serving import texts
 from serving.http.scoping import Scope
 from serving.pages.book import Seat
 from serving.pages.fans import NARROW, fan, leading, outlook_sentence
+from serving.pages.overdue import overdue_section
 from serving.pages.visit import Visit, visits
 
 router = APIRouter(include_in_schema=False)
@@ -42,6 +43,7 @@ def today(visit: Annotated[Visit, visits("start")]) -> Response:
         "outlook": _outlook(visit, scope) if visit.may("forecasts") else None,
         "model": model_state(visit),
         "rules": visit.book.core.rule_mode(),
+        "overdue": overdue_section(visit, scope) if visit.may("warnings") else None,
         "gain_gone": visit.may("experiment") and visit.book.core.measured().alarm,
     }
     return visit.page("today.html.j2", {**context, "cards": _cards(visit, context)})

@@ -20,6 +20,7 @@ from serving.store.session import Json, Session, StoreError, to_object, to_rows,
 
 # SQLite takes 32,766 bound values in a statement; a team is far smaller, a whole desk of ids may not be.
 _IN_LIMIT = 10_000
+MACHINE: Final = "fairlead"  # by whom a move is, where no person asked for it
 # Plain text: on the path of a decision, putting a statement together costs more than running it.
 _NAMES: Final = tuple(column.name for column in schema.decisions.columns)
 _DECISION: Final = f"SELECT {', '.join(_NAMES)} FROM decisions WHERE lead_id = ?"  # noqa: S608 - our own columns
@@ -192,6 +193,15 @@ class DecisionReader(Session):
         )
         return [(int(row[0]), row[1], int(row[2]), row[3] or "", row[4]) for row in self.run(query, seq)]
 
+    def machine_moves(self, since: int) -> list[tuple[int, str, Json]]:
+        """(moment, lead_id, body) of the machine's own moves at or after the moment, the newest first."""
+        query = (
+            "SELECT l.at, p.lead_id, p.body FROM log l JOIN payloads p ON p.seq = l.seq"
+            " WHERE l.kind = 'move' AND l.at >= ? ORDER BY l.seq DESC"
+        )
+        found = [(int(at), str(lead_id), to_object(body)) for at, lead_id, body in self.run(query, since)]
+        return [one for one in found if one[2].get("by") == MACHINE]
+
     def account_owner(self, account_id: str) -> tuple[str, int] | None:
         """Rep who has the newest lead of an account by decisions, overrides and moves, and since when."""
         rows = self.run(_ACCOUNT, account_id)
@@ -313,6 +323,27 @@ class DecisionWriter(LogWriter, DecisionReader):
             self._free(before.owner_rep_id, lead_id)
         self._free(rep_id, lead_id, week)  # he may have had this place before a move; it is one place still
         self._change(lead_id, last_seq=seq, status="assigned", owner_rep_id=rep_id, owned_at=at, overridden=True)
+        self._take(week, rep_id, lead_id, seq)
+        return self._known(lead_id)
+
+    def reassign(
+        self, lead_id: str, *, rep_id: str, at: int, week: str, reason: str, numbers: Mapping[str, Any]
+    ) -> StoredDecision:
+        """The decision after the machine has moved the lead, logged as a move by it with its reason.
+
+        The rep before is freed of the place, the new one takes one of `week`; capacity is the caller's to check, inside
+        the same transaction.
+        """
+        before = self._known(lead_id)
+        body = {
+            "from_rep_id": before.owner_rep_id, "rep_id": rep_id, "by": MACHINE, "reason": reason,
+            "numbers": dict(numbers),
+        }  # fmt: skip
+        seq = self.append("move", at, lead_id, rep_id, body)
+        if before.owner_rep_id is not None:
+            self._free(before.owner_rep_id, lead_id)
+        self._free(rep_id, lead_id, week)
+        self._change(lead_id, last_seq=seq, owner_rep_id=rep_id, owned_at=at)
         self._take(week, rep_id, lead_id, seq)
         return self._known(lead_id)
 

@@ -176,6 +176,10 @@ class FakeService:
     def ready(self):
         return {"ok": self.is_ready, "reasons": [] if self.is_ready else ["no tables"]}
 
+    def overdue(self, *, lang=None):
+        self._called("overdue", lang)
+        return {"items": [{"rep_id": one, "best_rep_id": "R3"} for one in TEAMS], "contact_hours": 24.0}
+
     def experiment(self, *, lang=None):
         self._called("experiment", lang)
         return {"status": "no_holdout", "alarm": False}

@@ -30,6 +30,7 @@ WHO = [
     ("GET", "/v1/forecasts", None, "manager hr admin"),
     ("GET", "/v1/forecasts/reasons?id=R1", None, "manager hr admin"),
     ("GET", "/v1/forecasts/what-if?id=R1", None, "manager hr admin"),
+    ("GET", "/v1/overdue", None, "rep manager hr admin"),
     ("GET", "/v1/warnings", None, "rep manager hr admin"),
     ("POST", "/v1/warnings/idle:R1/acknowledge", {"by": "x"}, "manager hr admin"),
     ("GET", "/v1/drivers", None, "rep manager hr admin"),
@@ -70,7 +71,7 @@ def test_every_route_of_the_api_has_a_right_and_stands_in_the_table_above(app):
         if path not in OPEN_PATHS - {"/metrics"}
     }
     assert ours == listed
-    assert len(ours) == 22
+    assert len(ours) == 23
     assert all(roles <= set(ROLES) for roles in ACCESS.values())
 
 

@@ -106,6 +106,8 @@ def test_measures_in_one_round_in_several_and_by_lot(tmp_path):
         ("[routing]\nsame_account=1", "true or false"),
         ("[routing]\nexploration=-0.1", "a number from 0 to 1"),
         ("[routing]\nexploration=0.6\nholdout=0.6", "together they exceed 1"),
+        ("[routing]\ncontact_hours=24\nmove_uncontacted_hours=4", "at least contact_hours (24), found 4"),
+        ("[routing]\nnewcomer_share=1.5", "newcomer_share must be a number from 0 to 1"),
         ("[leads]\ndead_after_days=0", "a whole number from 1"),
         ("[leads]\nignore='x'", "a list of texts"),
         ("[stages]\norder=['a','a']", "each once"),

@@ -11,7 +11,7 @@ from models.forecasting.inputs import Changes
 from serving.http.calls import Call, answer, needs
 from serving.http.problems import Problem
 from serving.http.schemas import AcknowledgeRequest, Level, answers, problems
-from serving.http.scoping import check_level, visible_drivers, visible_items
+from serving.http.scoping import check_level, visible_drivers, visible_items, without_best
 from serving.http.strict_json import StrictRoute
 
 router = APIRouter(tags=["insight"], route_class=StrictRoute)
@@ -70,6 +70,13 @@ Days = Annotated[float, Query(description="Further working days off from now on.
 _REASON = {
     "rep_id": "R001", "month": "2026-03", "driver": "open_leads", "value": 9.0, "reference": 14.0,
     "difference": -5200.0, "p_miss_difference": 0.12,
+}  # fmt: skip
+_OVERDUE = {
+    "items": [{
+        "lead_id": "L10423", "rep_id": "R017", "given_at": "2026-02-09T09:17:00+08:00", "hours": 31.5,
+        "expected_value": 2100.0, "best_rep_id": "R004", "gain": 640.0, "gain_wins": 0.03, "capacity_price": 120.0,
+    }],
+    "contact_hours": 24.0, "move_uncontacted_hours": None, "activities_known": True,
 }  # fmt: skip
 _WHAT_IF = {
     "level": "rep", "id": "R001", "meaning": "model_forecast", "method": "funnel",
@@ -130,6 +137,14 @@ def what_if(
     check_level(call.scope(), level, by_id)
     changes = Changes((), follow_up_ratio, lead_share, absence_days)
     return answer(call.service.what_if(level, by_id, changes, lang=call.lang), lang=call.lang)
+
+
+@router.get("/v1/overdue", summary="Leads not contacted in time", responses={**answers(_OVERDUE), **problems()})
+def overdue(call: Annotated[Call, needs("warnings")]) -> Response:
+    """Leads past `contact_hours` without a call, each with the expected gain of moving it to the best rep with room."""
+    scope = call.scope()
+    found = visible_items(scope, call.service.overdue(lang=call.lang))
+    return answer(without_best(scope, found), lang=call.lang)
 
 
 @router.get("/v1/warnings", summary="Early warnings", responses={**answers({"items": [_WARNING]}), **problems()})
