@@ -167,6 +167,9 @@ def train(
     win_probability: Annotated[
         str, typer.Option("--win-probability", help="A model of your own, module:Class; see training/own_model.py.")
     ] = "",
+    contribution: Annotated[
+        str, typer.Option("--contribution", help="The same for contribution; see training/own_contribution.py.")
+    ] = "",
     mlflow: Annotated[
         str, typer.Option("--mlflow", envvar="FAIRLEAD_MLFLOW", help="An MLflow server's address; else HOME/mlruns.")
     ] = "",
@@ -190,7 +193,9 @@ def train(
     if promote == "force" and not reason:
         raise typer.BadParameter("say why with --reason", param_hint="--promote force")
     session = _session(data, home, config, as_of, lang)
-    request = TrainRequest(session.as_of, trials, promote, reason, seed, session.now(), mlflow, win_probability)
+    request = TrainRequest(
+        session.as_of, trials, promote, reason, seed, session.now(), mlflow, win_probability, contribution
+    )
     summary = train_release(
         session.tables,
         session.config,

@@ -47,7 +47,10 @@ class Snapshot:
 
 @dataclass(frozen=True)
 class BacktestSettings:
-    """`n_draws` a forecast; `methods` scored; `levels` scored; a miss is ending below `miss_ratio` x target."""
+    """`n_draws` a forecast; `methods` scored; `levels` scored; a miss is ending below `miss_ratio` x target.
+
+    `fit_panel`: what fits the panel model, ours unless somebody brings another.
+    """
 
     n_draws: int = 300
     methods: tuple[str, ...] = METHODS
@@ -55,6 +58,7 @@ class BacktestSettings:
     miss_ratio: float = 0.8
     funnel: FunnelSettings = field(default_factory=FunnelSettings)
     panel: PanelSettings = field(default_factory=PanelSettings)
+    fit_panel: Callable[[pd.DataFrame, Sequence[str], PanelSettings], PanelModel] = PanelModel.fit
 
 
 @dataclass(frozen=True)
@@ -125,7 +129,7 @@ def final_model(snap: Snapshot, found: Backtest, settings: BacktestSettings | No
     funnel = FunnelForecaster.fit(snap.inputs, settings.funnel).with_shock(found.shock_sd)
     panel = None
     if snap.panel is not None and np.isfinite(snap.panel["y"].to_numpy(dtype=np.float64)).any():
-        panel = PanelModel.fit(snap.panel, snap.features, settings.panel)
+        panel = settings.fit_panel(snap.panel, snap.features, settings.panel)
     return ContributionModel(funnel, panel, found.choice, found.calibrations)
 
 
@@ -225,7 +229,7 @@ def _panel(snap: Snapshot, settings: BacktestSettings) -> PanelModel | None:
         return None
     if not np.isfinite(snap.panel["y"].to_numpy(dtype=np.float64)).any():
         return None
-    return PanelModel.fit(snap.panel, snap.features, settings.panel)
+    return settings.fit_panel(snap.panel, snap.features, settings.panel)
 
 
 def score_draws(

@@ -10,7 +10,8 @@
     fairlead train --data tables --win-probability my_package.my_module:Mine
 
 The module must be installed where the release is served. It is fitted at every origin of the backtest and judged by the
-same gate. Calibration, intervals and whether reps differ at all stay ours: the pooled model is fitted beside it.
+same gate. Calibration, intervals and whether reps differ at all stay ours: the pooled model is fitted beside it. For
+contribution see `training/own_contribution.py`.
 """
 
 from __future__ import annotations
@@ -149,10 +150,10 @@ def find_class(path: str) -> Any:
     try:
         found = getattr(importlib.import_module(module), name)
     except (ImportError, AttributeError, ValueError) as error:
-        raise RequestError(f"win probability {path!r}: no such class here; write module:Class ({error})") from error
+        raise RequestError(f"own model {path!r}: no such class here; write module:Class ({error})") from error
     lacking = [method for method in ("fit", "predict", "to_parts", "from_parts") if not hasattr(found, method)]
     if lacking:
-        raise RequestError(f"win probability {path!r}: lacks {', '.join(lacking)}")
+        raise RequestError(f"own model {path!r}: lacks {', '.join(lacking)}")
     return found
 
 

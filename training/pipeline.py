@@ -24,6 +24,7 @@ from training.datasets import Datasets, build_datasets, frame_hash, pair_columns
 from training.effect_frames import lead_effect_frame, leads_per_rep_month, panel_effect_frame, rare_skills
 from training.evidence import fold_document, gather, segment_tables, with_fold_scores
 from training.gate import GateRules, Verdict, judge
+from training.own_contribution import fitter
 from training.own_model import OwnConversion
 from training.record import UNIT_EXPERIMENT, Outcome, log_origin, log_outcome
 from training.release import (
@@ -51,7 +52,7 @@ class TrainRequest:
     """What was asked: moment, Optuna trials, promotion (never, gate, force), its reason, seed, and now.
 
     `tracking_uri`: an MLflow server; "" keeps runs in the home's `mlruns`. `win_probability`: a model of one's own as
-    module:Class, "" for ours.
+    module:Class, "" for ours; `contribution` likewise.
     """
 
     as_of: int
@@ -62,6 +63,7 @@ class TrainRequest:
     now: int
     tracking_uri: str = ""
     win_probability: str = ""
+    contribution: str = ""
 
 
 @dataclass(frozen=True)
@@ -148,7 +150,7 @@ def train_release(
 
 
 def _asked(request: TrainRequest) -> dict[str, object]:
-    names = ("seed", "trials", "promote", "reason", "win_probability")
+    names = ("seed", "trials", "promote", "reason", "win_probability", "contribution")
     return {name: value for name, value in asdict(request).items() if name in names}
 
 
@@ -194,7 +196,7 @@ def _tuned(
     sets: Datasets, request: TrainRequest, mlruns: Path, say: Callable[[str], None]
 ) -> tuple[BacktestSettings, tuple[TrialResult, ...]]:
     """Settings of the backtest, and the trials behind them; plain ones where there are too few months to tune on."""
-    base = BacktestSettings(n_draws=200, methods=RELEASE_METHODS)
+    base = BacktestSettings(n_draws=200, methods=RELEASE_METHODS, fit_panel=fitter(request.contribution))
     if request.trials <= 0 or not fold_origins(sets.panel):
         return base, ()
     say("tuning")

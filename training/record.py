@@ -11,12 +11,14 @@ from typing import Any
 import pandas as pd
 
 from features import moments
+from models.forecasting.panel_model import PanelModel
 from training import tracking
 from training.backtest_forecast import Backtest
 from training.cards import write_cards
 from training.datasets import Datasets, frame_hash
 from training.gate import GateRules, Verdict
 from training.lineage import commit_of, is_dirty, lock_hash
+from training.own_contribution import OwnPanel
 from training.pictures import draw_pictures
 from training.release import promotions, standing
 from training.rolling import Fold
@@ -157,12 +159,16 @@ def _log_families(tracker: tracking.Tracker, run_id: str, folder: Path, outcome:
         return
     with tracking.run(tracker, CONTRIBUTION_EXPERIMENT, version) as family:
         tracking.tag_run(tracker, family, tags)
-        tracking.log_parameters(tracker, family, asdict(panel.settings))
+        tracking.log_parameters(tracker, family, {**asdict(panel.settings), "estimator": _estimator(panel)})
         tracking.log_metrics(tracker, family, _contribution_numbers(unit))
         booster: Any = panel.booster(0)
         rows = outcome.sets.panel[list(outcome.sets.spec.panel_numeric)].head(5)
         example = pd.DataFrame(rows.to_numpy(), columns=booster.feature_name())
         tracking.log_booster(tracker, booster, example, version)
+
+
+def _estimator(panel: PanelModel) -> str:
+    return panel.path if isinstance(panel, OwnPanel) else "LightGBM"
 
 
 def _conversion_example(unit: ModelUnit, sets: Datasets) -> tuple[pd.DataFrame, pd.DataFrame]:

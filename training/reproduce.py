@@ -82,7 +82,7 @@ def reproduce(
         moment = int(asked["as_of_us"])
         request = TrainRequest(
             moment, int(asked["trials"]), "never", "reproduce", int(asked["seed"]), moment,
-            win_probability=asked.get("win_probability", ""),
+            win_probability=asked.get("win_probability", ""), contribution=asked.get("contribution", ""),
         )  # fmt: skip
         summary = train_release(
             tables, config, place / "releases", place / "mlruns", request, fingerprints, progress

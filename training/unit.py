@@ -22,6 +22,7 @@ from models.conversion.model import ConversionModel
 from models.forecasting.contribution import ContributionModel
 from models.forecasting.draws import Draws
 from models.forecasting.inputs import ForecastInputs
+from training.own_contribution import read_contribution
 from training.own_model import explain, read_conversion
 from training.release import Release
 
@@ -122,7 +123,7 @@ class ModelUnit:
             spec=FeatureSpec.from_json(json.dumps(document("spec"))),
             conversion=read_conversion(document("conversion"), texts),
             amount=AmountModel.from_parts(document("amount")),
-            contribution=ContributionModel.from_parts(document("contribution"), own),
+            contribution=read_contribution(document("contribution"), own),
             workdays=Workdays.from_parts(document("workdays")),
             data_until=release.data_until,
             effects=tuple(items),
