@@ -46,7 +46,10 @@ _RULES = (
     "reps", "rep_ids", "index", "handed", "desk", "capacity", "last_lead_at", "_owners", "account_owners",
     "routed_at", "volume", "lead_ids", "typer",
 )  # fmt: skip
-_STEERS = ("recent_leads", "_recent_values", "_scenario_values", "_scenario_worth", "high_value_from")
+_STEERS = (
+    "recent_leads", "_recent_values", "_scenario_values", "_scenario_worth", "_scenario_high", "_scenario_kinds",
+    "high_value_from",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -256,11 +259,23 @@ class Board:
 
     def scenario(self, moment: int) -> Scenario:
         """Recent leads with the values they would have now, and who may have them at the moment."""
+        kinds, names = self._scenario_kinds
+        eligible = eligible_matrix(self.desk, moment, names)[kinds]
+        return Scenario(self._scenario_values, eligible, self._scenario_high, self._scenario_worth)
+
+    @cached_property
+    def _scenario_kinds(self) -> tuple[Ints, list[str]]:
+        """(S,) places of the recent leads' territories in a list of them."""
+        names = [str(territory) for territory in self.recent_leads["territory"]]
+        known = sorted(set(names))
+        return np.array([known.index(name) for name in names], dtype=np.int64), known
+
+    @cached_property
+    def _scenario_high(self) -> Flags:
+        """(S,) recent leads of high value."""
         values = self._scenario_values
         best = values.max(axis=1) if values.size else np.zeros(len(values))
-        high = best >= self.high_value_from
-        territories = [str(t) for t in self.recent_leads["territory"]]
-        return Scenario(values, eligible_matrix(self.desk, moment, territories), high, self._scenario_worth)
+        return np.asarray(best >= self.high_value_from, dtype=np.bool_)
 
     @cached_property
     def high_value_from(self) -> float:

@@ -38,7 +38,7 @@ from serving.http.protocol import ConflictError, DecisionFilters, MetricsSnapsho
 from serving.insight import dump_json, plain_value
 from serving.leads import Lead, leads_of
 from serving.oversight import Oversight, uplift_metrics
-from serving.release_probe import probe_release
+from serving.release_probe import probe_release, tree_scorer
 from serving.session import Session, apply_event
 from serving.shadow import Shadow
 from serving.state import State
@@ -105,13 +105,16 @@ class Core(Oversight):
     def _load_unit(self, as_of: int) -> ModelUnit | None:
         try:
             self._release = release_for(self.session.home.releases, as_of, self.session.tables.zone)
-            return ModelUnit.from_release(self._release)
+            unit = ModelUnit.from_release(self._release)
         except NoReleaseError:
             self._release = None
         except ReleaseError as error:
             # Leads must be routed all the same; what needs the models tells the reason.
             self._release, self._refused = None, error
             _LOG.error("%s", error)
+        else:
+            tree_scorer(unit)
+            return unit
         return None
 
     def _make_state(self, tables: Tables, last_event: int, before: State | None) -> State:
@@ -258,8 +261,9 @@ class Core(Oversight):
         moment = self._moment(decided_at)
         with self.store.transaction() as tx:
             state = self._attended(tx)
-            stored, new = state.desk.assign(tx, typed, moment)
-        return (201 if new else 200), self._answer(state, stored, lang)
+            stored, new = state.desk.assign(tx, typed, moment, lang)
+            answer = state.desk.answer(tx, stored, lang)
+        return (201 if new else 200), answer
 
     def assign_batch(
         self, leads: Sequence[Mapping[str, object]], *, decided_at: int | None, lang: str
@@ -270,22 +274,19 @@ class Core(Oversight):
         moment = self._moment(decided_at)
         with self.store.transaction() as tx:
             state = self._attended(tx)
-            decided = state.desk.assign_batch(tx, typed, moment)
+            decided = state.desk.assign_batch(tx, typed, moment, lang)
+            answers = [json.loads(state.desk.answer(tx, stored, lang)) for stored, _ in decided]
         items = [
             {
                 "lead_id": stored.lead_id,
                 "status_code": 201 if new else 200,
                 "status": stored.status,
                 "rep_id": stored.owner_rep_id,
-                "decision": json.loads(self._answer(state, stored, lang)),
+                "decision": answer,
             }
-            for stored, new in decided
+            for (stored, new), answer in zip(decided, answers, strict=True)
         ]
         return 201, decision_bytes({"items": items})
-
-    def _answer(self, state: State, stored: StoredDecision, lang: str) -> bytes:
-        given = stored.answers.get(lang)
-        return given if given is not None else decision_bytes(state.document(stored.record, as_lang(lang)))
 
     def route(self, leads: Sequence[Lead]) -> list[StoredDecision]:
         """Final decisions of leads routed one at a time in the order of created_at, as the service would."""
@@ -470,6 +471,7 @@ class Core(Oversight):
             "in_use": self.model_version,
             "champion": champion(releases),
             "routing_mode": self._unit.routing_mode if self._unit is not None else "fallback",
+            "tree_scorer": tree_scorer(self._unit) if self._unit is not None else None,
             "findings": report.get("findings"),
             "forecast": report.get("choice"),
             "releases": items,
@@ -483,6 +485,7 @@ class Core(Oversight):
         if wanted.version != self.model_version:
             probe_release(releases, wanted.version)
             unit = ModelUnit.from_release(read_release(releases, wanted.version))
+            tree_scorer(unit)
             self._release = wanted
             self.use(unit)
         return self.models()

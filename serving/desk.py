@@ -39,7 +39,7 @@ END_OF_DAY = 18 * HOUR
 WORKING_DAY = 0.25  # of an ordinary day's work; weekends and holidays keep less
 _MOST_REMEMBERED = 4_000
 
-AnswersOf = Callable[[Mapping[str, Any]], dict[str, bytes]]
+AnswerOf = Callable[[Mapping[str, Any], str], bytes]
 
 
 @dataclass(frozen=True)
@@ -57,19 +57,20 @@ def rule_mode_of(setting: object) -> RuleMode:
 
 
 class RoutingDesk:
-    """Decides leads on one board. `answers_of` renders a record's answers by language.
+    """Decides leads on one board. `answer_of` renders a record's answer in a language, when first asked for.
 
     `attend` comes first in every transaction: it takes the store's state over.
     """
 
-    def __init__(self, board: Board, answers_of: AnswersOf, ledger: Ledger | None = None) -> None:
+    def __init__(self, board: Board, answer_of: AnswerOf, ledger: Ledger | None = None) -> None:
         self.board = board
         self.rules = RuleMode()
         self.ledger = ledger if ledger is not None else Ledger()
         self.book = WeekBook(board, self.ledger)
-        self._answers_of = answers_of
+        self._answer_of = answer_of
         self._records = Recorder(board)
         self._values: dict[tuple[str, int], Values] = {}
+        self._settings: dict[Mode, PolicySettings] = {}
         self._leads: dict[str, Lead] = {}
         self._last_lead: tuple[int, Ints] = (-1, board.last_lead_at)
         self._waiting = WaitingLeads(len(board.rep_ids), self.lead_of, self._worth_of)
@@ -83,8 +84,13 @@ class RoutingDesk:
 
     # -- one lead -----------------------------------------------------------------------------------------------
 
-    def assign(self, tx: Transaction, lead: Lead, decided_at: int) -> tuple[StoredDecision, bool]:
-        """The decision about a lead, and whether it was made now. Waiting leads are looked at again on the way."""
+    def assign(
+        self, tx: Transaction, lead: Lead, decided_at: int, lang: str | None = None
+    ) -> tuple[StoredDecision, bool]:
+        """The decision about a lead, and whether it was made now. Waiting leads are looked at again on the way.
+
+        `lang`: language in which the caller will be answered, None where nobody is.
+        """
         standing = tx.decision(lead.lead_id)
         if standing is not None:
             if standing.status == "held":
@@ -97,19 +103,21 @@ class RoutingDesk:
             self.release(tx, decided_at)  # who has waited longest comes first where value does not decide
         elif waiting:
             self._release_own(tx, decided_at, waiting)
-        stored = self._decide_new(tx, lead, decided_at)
+        stored = self._decide_new(tx, lead, decided_at, lang=lang)
         if waiting and not by_rules:
             self.release(tx, decided_at, [one for one in waiting if one.lead_id in self.ledger.held])
         return stored, True
 
-    def _decide_new(self, tx: Transaction, lead: Lead, decided_at: int, planned: int | None = None) -> StoredDecision:
+    def _decide_new(
+        self, tx: Transaction, lead: Lead, decided_at: int, planned: int | None = None, lang: str | None = None
+    ) -> StoredDecision:
         owned = self._owned(tx, lead, decided_at)
         if owned is not None:
             record, takes_place = owned
-            return self._store(tx, lead, decided_at, record, takes_place=takes_place)
+            return self._store(tx, lead, decided_at, record, lang, takes_place=takes_place)
         values, candidates, choice = self._choose(tx, lead, decided_at, planned)
         record = self._records.chosen(lead, values, candidates, choice, decided_at, self.mode())
-        return self._store(tx, lead, decided_at, record)
+        return self._store(tx, lead, decided_at, record, lang)
 
     def _owned(self, tx: Transaction, lead: Lead, decided_at: int) -> tuple[Json, bool] | None:
         """Record about a lead that is somebody's already, and whether it takes a place of this week."""
@@ -196,7 +204,10 @@ class RoutingDesk:
 
     def settings(self) -> PolicySettings:
         """The policy's settings: fallback without a model, load and fairness where reps do not differ."""
-        return policy_settings(self.board.config.routing, self.mode())
+        mode = self.mode()
+        if mode not in self._settings:
+            self._settings[mode] = policy_settings(self.board.config.routing, mode)
+        return self._settings[mode]
 
     def mode(self) -> Mode:
         """How decisions are made at present."""
@@ -261,7 +272,10 @@ class RoutingDesk:
 
     def _routed(self, held: Sequence[StoredDecision], moment: int) -> list[StoredDecision]:
         """The waiting leads that are nobody's own prospect."""
-        return [one for one in held if not self._waiting.finder(one) or self._finder(self.lead_of(one), moment) is None]
+        own = {
+            one.lead_id for one in self._waiting.prospects(held) if self._finder(self.lead_of(one), moment) is not None
+        }
+        return [one for one in held if one.lead_id not in own] if own else list(held)
 
     def _money_of(self, held: Sequence[StoredDecision], moment: int) -> Floats | None:
         """(H, R) expected value (money) of waiting leads; None where routing maximises just that."""
@@ -310,9 +324,7 @@ class RoutingDesk:
     def _release_own(self, tx: Transaction, moment: int, held: Sequence[StoredDecision]) -> list[StoredDecision]:
         """Own prospects whose finder is back or has a place again go to him, the longest waiting first."""
         found = []
-        for stored in held:
-            if not self._waiting.finder(stored):
-                continue
+        for stored in self._waiting.prospects(held):
             lead = self.lead_of(stored)
             rep = self._finder(lead, moment)
             if rep is None:
@@ -364,7 +376,7 @@ class RoutingDesk:
             record["high_value"] = True
         stored = tx.release_held(
             lead.lead_id, decided_at=moment, rep_id=rep_id, week=moments.week_text(moment, self.board.known.zone),
-            record=record, answers=self._answers_of(record),
+            record=record,
         )  # fmt: skip
         self.book.took(moment, rep_id, lead.lead_id, high=high)
         self._wrote(tx, stored)
@@ -390,7 +402,7 @@ class RoutingDesk:
     # -- many leads at once -------------------------------------------------------------------------------------
 
     def assign_batch(
-        self, tx: Transaction, leads: Sequence[Lead], decided_at: int
+        self, tx: Transaction, leads: Sequence[Lead], decided_at: int, lang: str | None = None
     ) -> list[tuple[StoredDecision, bool]]:
         """Decisions about leads decided together, in the order of first mention; a lead named twice is answered once.
 
@@ -406,11 +418,20 @@ class RoutingDesk:
         joint = [lead for lead in new if self.mode() == "priced" and self._is_joint(tx, lead, decided_at)]
         for lead in new:
             if lead not in joint:
-                self._decide_new(tx, lead, decided_at)
+                self._decide_new(tx, lead, decided_at, lang=lang)
         for lead, rep in zip(joint, self._plan(tx, joint, decided_at), strict=True):
-            self._decide_new(tx, lead, decided_at, int(rep))
+            self._decide_new(tx, lead, decided_at, int(rep), lang)
         found = tx.decided(list(ordered))
         return [(found[name], name not in standing) for name in ordered]
+
+    def answer(self, tx: Transaction, stored: StoredDecision, lang: str) -> bytes:
+        """The decision as JSON bytes: an assigned one as first given in the language, which is kept from then on."""
+        given = stored.answers.get(lang)
+        if given is None:
+            given = self._answer_of(stored.record, lang)
+            if stored.status == "assigned":
+                tx.put_answer(stored, lang, given)
+        return given
 
     def _is_joint(self, tx: Transaction, lead: Lead, decided_at: int) -> bool:
         """Whether the plan has a say: not where the lead, or its account, is somebody's."""
@@ -437,13 +458,13 @@ class RoutingDesk:
     # -- writing ------------------------------------------------------------------------------------------------
 
     def _store(
-        self, tx: Transaction, lead: Lead, decided_at: int, record: Json, *, takes_place: bool = True
+        self, tx: Transaction, lead: Lead, decided_at: int, record: Json, lang: str | None, *, takes_place: bool = True
     ) -> StoredDecision:
         rep_id = record["rep_id"]
         week = self.book.week_of(tx, decided_at).text if takes_place else ""
         stored = tx.put_decision(
             lead.lead_id, decided_at=decided_at, status=record["status"], rep_id=rep_id, week=week, record=record,
-            lead=dict(lead.row), answers=self._answers_of(record),
+            lead=dict(lead.row), answers={} if lang is None else {lang: self._answer_of(record, lang)},
         )  # fmt: skip
         if rep_id is not None and takes_place:
             self.book.took(decided_at, rep_id, lead.lead_id, high=bool(record.get("high_value")))

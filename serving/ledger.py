@@ -54,7 +54,7 @@ class Ledger:
         self.held.clear()
         self._queue.clear()
         for stored in tx.held():
-            self._hold(stored)
+            self.hold(stored)
         self.last_given = tx.last_given()
         self.n_given += 1
 
@@ -65,9 +65,9 @@ class Ledger:
                 taken.discard(place)
             taken.update((rep_id, lead_id) for of, rep_id in places if of == week)
         stored = tx.decision(lead_id)
-        self._let_go(lead_id)
+        self.let_go(lead_id)
         if stored is not None and stored.status == "held":
-            self._hold(stored)
+            self.hold(stored)
         elif stored is not None and stored.owner_rep_id is not None:
             self._given(stored.owner_rep_id, stored.owned_at or stored.decided_at)
 
@@ -84,20 +84,22 @@ class Ledger:
         known = bisect_right(self._queue, moment, key=lambda one: one[0])
         return [self.held[lead_id] for _, _, lead_id in self._queue[:known]]
 
-    def _hold(self, stored: StoredDecision) -> None:
+    def hold(self, stored: StoredDecision) -> None:
+        """Remember a lead that waits."""
         self.held[stored.lead_id] = stored
         insort(self._queue, (stored.decided_at, stored.seq, stored.lead_id))
 
-    def _let_go(self, lead_id: str) -> None:
+    def let_go(self, lead_id: str) -> None:
+        """Forget a lead that waits no more."""
         stored = self.held.pop(lead_id, None)
         if stored is not None:
             del self._queue[bisect_left(self._queue, (stored.decided_at, stored.seq, lead_id))]
 
     def wrote(self, tx: Transaction, stored: StoredDecision) -> None:
         """Take over a decision or release that this transaction has just written."""
-        self._let_go(stored.lead_id)
+        self.let_go(stored.lead_id)
         if stored.status == "held":
-            self._hold(stored)
+            self.hold(stored)
         elif stored.rep_id is not None:
             if stored.week in self._places:
                 self._places[stored.week].add((stored.rep_id, stored.lead_id))

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import logging
 import subprocess
 import sys
 from pathlib import Path
 
 from training.release import ReleaseError
+from training.unit import ModelUnit
 
+_LOG = logging.getLogger("fairlead")
 _SECONDS = 60
 _CODE = """
 import sys
@@ -35,3 +38,15 @@ def probe_release(releases: Path, version: str) -> None:
     if done.returncode != 0 or version not in done.stdout:
         last = "".join(c for c in (done.stderr.strip().splitlines() or ["no message"])[-1] if c.isprintable())[:300]
         raise ReleaseError(f"release {version} cannot be used ({last}); the old one stays")
+
+
+def tree_scorer(unit: ModelUnit) -> str | None:
+    """What answers the unit's trees: `bit_masks` where they equal LightGBM on a check, else `lightgbm`; None without
+    trees. The check is made once a release, when this is first asked."""
+    residual = unit.conversion.residual
+    if residual is None:
+        return None
+    if residual.trees is None:
+        _LOG.warning("release %s: its trees differ from LightGBM by bit masks, so LightGBM answers them", unit.version)
+        return "lightgbm"
+    return "bit_masks"

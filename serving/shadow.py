@@ -80,9 +80,9 @@ class ShadowLedger(Ledger):
 
     def saw(self, entry: LogEntry, stored: StoredDecision, week: str) -> None:
         """Move on over an entry; `week` is that of the place it takes, "" for none."""
-        self.held.pop(stored.lead_id, None)
+        self.let_go(stored.lead_id)
         if entry.rep_id is None:
-            self.held[stored.lead_id] = replace(stored, status="held", decided_at=entry.at, rep_id=None)
+            self.hold(replace(stored, status="held", decided_at=entry.at, rep_id=None))
             return
         if week in self._places:
             self._places[week].add((entry.rep_id, stored.lead_id))
@@ -90,7 +90,7 @@ class ShadowLedger(Ledger):
 
     def changed_hands(self, lead_id: str) -> None:
         """Forget the weeks after a person's choice: they are read again."""
-        self.held.pop(lead_id, None)
+        self.let_go(lead_id)
         self._places.clear()
         self.version += 1
 
@@ -99,7 +99,7 @@ class ShadowDesk(RoutingDesk):
     """A desk on the challenger's board that only says what it would do."""
 
     def __init__(self, board: Board, ledger: ShadowLedger, before: ShadowDesk | None = None) -> None:
-        super().__init__(board, lambda _: {}, ledger)
+        super().__init__(board, lambda _record, _lang: b"", ledger)
         self._seen = ledger
         if before is not None:
             self.book.carry(before.book)

@@ -21,7 +21,7 @@ from serving.alerts import AlertInputs, find_alerts
 from serving.board import Board
 from serving.desk import RoutingDesk
 from serving.session import Session
-from serving.texts import LANGUAGES, Lang
+from serving.texts import Lang, as_lang
 from serving.wording import Json, decision_bytes, decision_document, feature_namer
 from training.release import ReleaseError
 from training.snapshot import forecast_inputs, panel_rows_now, scored_pairs, targets_of
@@ -52,7 +52,7 @@ class State:
         self.feature_name = feature_namer(meanings)
         names = zip(board.reps["rep_id"], board.reps["name"], strict=True)
         self.names = {str(rep): str(name) or str(rep) for rep, name in names}
-        self.desk: RoutingDesk = RoutingDesk(board, self.answers_of, before.desk.ledger if before else None)
+        self.desk: RoutingDesk = RoutingDesk(board, self.answer_of, before.desk.ledger if before else None)
         if before is not None:
             self.desk.book.carry(before.desk.book)
 
@@ -67,9 +67,9 @@ class State:
             record, lang, config.general.currency, config.routing.objective, self.name_of, self.feature_name
         )
 
-    def answers_of(self, record: Mapping[str, Any]) -> dict[str, bytes]:
-        """A decision's answers by language, as they will be given for ever."""
-        return {lang: decision_bytes(self.document(record, lang)) for lang in LANGUAGES}
+    def answer_of(self, record: Mapping[str, Any], lang: str) -> bytes:
+        """A decision's answer in one language; once given it is kept, and given for ever."""
+        return decision_bytes(self.document(record, as_lang(lang)))
 
     @property
     def unit(self) -> ModelUnit:

@@ -54,12 +54,13 @@ class WaitingLeads:
         self._kinds = np.empty(_FIRST_ROWS, dtype=np.int64)
         self._territories: dict[str, int] = {}
 
-    def finder(self, stored: StoredDecision) -> str:
-        """Id of the rep who found the lead, "" where nobody did."""
-        known = self._finders.get(stored.lead_id)
-        if known is None:
-            known = self._finders[stored.lead_id] = self._lead_of(stored).text("sourced_by_rep_id")
-        return known
+    def prospects(self, held: Sequence[StoredDecision]) -> list[StoredDecision]:
+        """Those of the leads that a rep found himself, in their order."""
+        known = self._finders
+        for one in held:
+            if one.lead_id not in known:
+                known[one.lead_id] = self._lead_of(one).text("sourced_by_rep_id")
+        return [one for one in held if known[one.lead_id]]
 
     def rows(self, held: Sequence[StoredDecision], moment: int, key: Hashable) -> WaitingRows:
         """The leads' rows; `key` names all beside the lead that its worth depends on: another one forgets."""

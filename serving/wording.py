@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, Final
 
 from serving.texts import Lang, has, money, number, percent, t
+
+_ENCODE: Final = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(", ", ": ")).encode
 
 Json = dict[str, Any]
 Namer = Callable[[str], str]
@@ -15,7 +17,7 @@ FeatureNamer = Callable[[Lang, str], str]
 
 def decision_bytes(document: Mapping[str, Any]) -> bytes:
     """A decision's JSON bytes, the same for the same document."""
-    return json.dumps(document, ensure_ascii=False, allow_nan=False, separators=(", ", ": ")).encode()
+    return _ENCODE(document).encode()
 
 
 def decision_document(

@@ -8,27 +8,29 @@ rows finds them equal to LightGBM, else by LightGBM itself.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Final
+from dataclasses import dataclass, replace
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 from scipy.special import expit
 
+from features.compiled import compiled
 from models.conversion.amount import AmountModel
 from models.conversion.design import Codes, Design, Floats, NumberTerm, text_column
 from models.conversion.explanation import scaled
 from models.conversion.model import ConversionModel
 from models.conversion.predictor import mean_logit
 from models.conversion.residual import ResidualTrees
-from models.trees import Trees, UnreadableTreesError, read_trees
+from models.trees import Masks, Trees
 
 Flags = npt.NDArray[np.bool_]
 
 _LARGEST: Final = 1e100
-_PARITY_ROWS: Final = 64
-_PARITY: Final = 1e-9
+_MOST_ENCODED: Final = 500
+_MOST_MASKS_BYTES: Final = 48_000_000
+_NO_PAIRS: Final[Mapping[str, Floats]] = {}
 
 
 @dataclass(frozen=True)
@@ -57,10 +59,11 @@ class RowEncoder:
             at += term.width
         table = np.array(rows, dtype=np.float64).reshape(len(rows), 8)
         self._at, self._source = table[:, 0].astype(np.int64), table[:, 1].astype(np.int64)
-        self._low, self._high, self._fill, knot, self._centre, self._scale = table[:, 2:8].T
-        self._indicator = np.isnan(knot)
-        self._line = np.isneginf(knot)
-        self._knot = np.where(self._line | self._indicator, 0.0, knot)
+        numbers = [np.ascontiguousarray(column) for column in table[:, 2:8].T]
+        self._low, self._high, self._fill, bends, self._centre, self._scale = numbers
+        self._indicator = np.isnan(bends)
+        self._line = np.isneginf(bends)
+        self._knot = np.where(self._line | self._indicator, 0.0, bends)
         self._levels: list[tuple[str, dict[str, int]]] = []
         start = design.n_numeric
         for level in design.levels:
@@ -80,14 +83,12 @@ class RowEncoder:
         found = np.zeros(self._width)
         found[0] = 1.0
         if self._names:
-            given = np.array([lead.numbers.get(name, np.nan) for name in self._names])
-            missing = ~np.isfinite(given)
-            given = np.clip(given, -_LARGEST, _LARGEST)[self._source]
-            missing = missing[self._source]
-            clipped = np.clip(np.where(missing, self._fill, given), self._low, self._high)
-            raw = np.where(self._line, clipped, np.maximum(clipped - self._knot, 0.0))
-            raw = np.where(self._indicator, missing, raw)
-            found[self._at] = (raw - self._centre) / self._scale
+            numbers = lead.numbers
+            given = np.array([numbers.get(name, np.nan) for name in self._names])
+            compiled(_encode)(
+                given, self._at, self._source, self._low, self._high, self._fill, self._knot, self._line,
+                self._indicator, self._centre, self._scale, _LARGEST, found,
+            )  # fmt: skip
         for name, index in self._levels:
             place = index.get(lead.texts.get(name, ""), -1)
             if place >= 0:
@@ -107,6 +108,36 @@ class RowEncoder:
         return found
 
 
+def _encode(
+    given: Any, at: Any, source: Any, low: Any, high: Any, fill: Any, knot: Any, line: Any, indicator: Any, centre: Any,
+    scale: Any, largest: float, found: Any,
+) -> None:  # fmt: skip
+    """Write a row's numbers by the design's columns: lines, hinges and indicators of what is missing."""
+    for k in range(at.size):
+        missing = not np.isfinite(given[source[k]])
+        value = fill[k] if missing else min(max(given[source[k]], -largest), largest)
+        value = min(max(value, low[k]), high[k])
+        if indicator[k]:
+            value = 1.0 if missing else 0.0
+        elif not line[k]:
+            value = max(value - knot[k], 0.0)
+        found[at[k]] = (value - centre[k]) / scale[k]
+
+
+def _join_pairs(
+    mean: Any, variance: Any, values: Any, beta: Any, own: Any, covered: Any, covariance: Any
+) -> None:  # fmt: skip
+    """Add pair columns `values` (n, R) to mean and variance (R,): `beta`, the lead's `own` and the reps' `covered`
+    covariances with them, and those among themselves."""
+    for k in range(values.shape[0]):
+        for r in range(mean.size):
+            mean[r] += values[k, r] * beta[k]
+            variance[r] += 2.0 * values[k, r] * (own[k] + covered[k, r])
+        for other in range(values.shape[0]):
+            for r in range(mean.size):
+                variance[r] += values[k, r] * values[other, r] * covariance[k, other]
+
+
 class TreeSides:
     """The residual trees with the reps' splits struck out beforehand."""
 
@@ -117,7 +148,7 @@ class TreeSides:
         self.levels = {term.name: term.index for term in residual.levels}
         self.rep_rows = residual.features(reps)
         self.rep_rows[:, self.of_lead] = 0.0
-        self.trees = checked_trees(residual)
+        self.trees = residual.trees
         self.pair_at = [
             (k, name) for k, name in enumerate(residual.names) if not self.of_lead[k] and name not in reps.columns
         ]
@@ -126,7 +157,12 @@ class TreeSides:
         of_pair = np.zeros(len(residual.names), dtype=bool)
         of_pair[[k for k, _ in self.pair_at]] = True
         self._lead_nodes = self.trees.nodes.of_features(self.of_lead)
-        self._pair_nodes = self.trees.nodes.of_features(of_pair)
+        nodes = self.trees.nodes.of_features(of_pair)
+        place = np.zeros(len(residual.names), dtype=np.int64)
+        place[[k for k, _ in self.pair_at]] = np.arange(len(self.pair_at))
+        self._pair_nodes = replace(nodes, feature=place[nodes.feature])
+        self._masks: dict[bytes, Masks] = {}
+        self._pair_rows = np.ascontiguousarray(self.rep_rows[:, [k for k, _ in self.pair_at]])
         self._rep_masks = self.trees.masks(self.rep_rows, ~(self.of_lead | of_pair))
 
     def lead_row(self, lead: LeadValues) -> Floats:
@@ -143,49 +179,47 @@ class TreeSides:
         value = lead.numbers.get(name, np.nan)
         return min(max(value, -_LARGEST), _LARGEST) if np.isfinite(value) else np.nan
 
-    def rows(self, lead_row: Floats, pairs: Mapping[str, Floats]) -> Floats:
-        """(R, F) features of the lead with every rep."""
-        rows = self.rep_rows + lead_row
+    def rows(self, lead_row: Floats, pairs: Mapping[str, Floats], reps: Sequence[int] | None = None) -> Floats:
+        """(R, F) features of the lead with every rep, or with `reps`."""
+        rows = (self.rep_rows if reps is None else self.rep_rows[list(reps)]) + lead_row
         for k, name in self.pair_at:
             if name in pairs:
-                rows[:, k] = pairs[name]
+                rows[:, k] = pairs[name] if reps is None else pairs[name][list(reps)]
         return rows
 
     def predict(self, lead_row: Floats, pairs: Mapping[str, Floats]) -> Floats:
         """(R,) weighted addition to the log-odds."""
         if self.trees is None:
             return self.residual.predict(self.rows(lead_row, pairs))
-        masks = self._rep_masks
-        if len(self._pair_nodes.tree):
-            masks = masks & self.trees.masks_by(self._pair_nodes, self.rows(lead_row, pairs))
         shared = self.trees.masks_by(self._lead_nodes, lead_row[None, :])[0]
-        return self.residual.weight * self.trees.total(masks, shared)
+        if not len(self._pair_nodes.tree):
+            return self.residual.weight * self.trees.total(self._rep_masks, shared)
+        rows = self._pair_rows.copy()
+        for at, (_, name) in enumerate(self.pair_at):
+            if name in pairs:
+                rows[:, at] = pairs[name]
+        return self.residual.weight * self.trees.total(self._joined(self.trees, rows), shared)
+
+    def _joined(self, trees: Trees, rows: Floats) -> Masks:
+        """(R, T) the reps' masks with the pair columns' splits struck out too; few kinds of leads recur: remembered."""
+        key = rows.tobytes()
+        found = self._masks.get(key)
+        if found is None:
+            found = self._rep_masks & trees.masks_by(self._pair_nodes, rows)
+            if (len(self._masks) + 1) * found.nbytes > _MOST_MASKS_BYTES:
+                self._masks.clear()
+            self._masks[key] = found
+        return found
 
     def difference(self, lead_row: Floats, pairs: Mapping[str, Floats], a: int, b: int) -> dict[str, float]:
         """What each feature adds to the log-odds of rep a over rep b."""
-        rows = self.rows(lead_row, pairs)[[a, b]]
+        rows = self.rows(lead_row, pairs, (a, b))
         if self.trees is None:
             parts = self.residual.contributions(rows)
             values = parts[0, :-1] - parts[1, :-1]
         else:
             values = self.residual.weight * self.trees.difference(rows[0], rows[1])
         return {name: float(value) for name, value in zip(self.residual.names, values, strict=True) if value}
-
-
-def checked_trees(residual: ResidualTrees) -> Trees | None:
-    """The residual's trees by bit masks; None where they differ from LightGBM on random rows, or cannot be read."""
-    try:
-        trees = read_trees(residual.text)
-    except UnreadableTreesError:
-        return None
-    rng = np.random.default_rng(0)
-    spread = trees.nodes.threshold
-    rows = rng.choice(spread, (_PARITY_ROWS, len(residual.names))) if len(spread) else np.zeros((1, 1))
-    rows = rows + rng.choice([0.0, 0.0, 1.0, -1.0, np.nan], rows.shape)
-    if rows.shape[1] != len(residual.names):
-        rows = np.zeros((1, len(residual.names)))
-    said = np.asarray(residual.booster.predict(rows, raw_score=True, num_threads=1))
-    return trees if np.allclose(trees.predict(rows), said, rtol=0, atol=_PARITY) else None
 
 
 class PreparedReps:
@@ -206,6 +240,8 @@ class PreparedReps:
         self.n_reps = len(reps)
         self._prepare_pooled(reps)
         self._prepare_amount(reps)
+        self._encoded: dict[int, tuple[Floats, Floats]] = {}
+        self._last: tuple[LeadValues, Mapping[str, Floats], Floats, Floats] | None = None
         residual = conversion.residual
         self._trees = None if residual is None else TreeSides(residual, reps, lead_names)
 
@@ -229,7 +265,7 @@ class PreparedReps:
         self._rep_variance = np.einsum("np,np->n", covered, rep_u) + spread[:, 0]
         self._effects_t = np.ascontiguousarray(effects.T)
         self._both_t = np.ascontiguousarray((spread + 2.0 * covariance).T)
-        self._covered = covered
+        self._covered_t = np.ascontiguousarray(covered.T)
 
     def _prepare_amount(self, reps: pd.DataFrame) -> None:
         self._amount_encoder = RowEncoder(self.amount.design)
@@ -246,7 +282,7 @@ class PreparedReps:
 
         `pairs`: (R,) values of `pair_names()`; one not given is at its mean.
         """
-        given = pairs or {}
+        given = _NO_PAIRS if pairs is None else pairs
         mean, variance = self._moments(lead, given)
         calibrator = self.conversion.calibrator
         probability = expit(calibrator.apply(mean_logit(mean, variance)))
@@ -256,7 +292,15 @@ class PreparedReps:
         return probability, abs(calibrator.slope) * np.sqrt(variance), probability * worth
 
     def _moments(self, lead: LeadValues, pairs: Mapping[str, Floats]) -> tuple[Floats, Floats]:
-        """(R,) mean and variance of the log-odds."""
+        """(R,) mean and variance of the log-odds; those of the last lead asked about are remembered for its reasons."""
+        last = self._last
+        if last is not None and last[0] is lead and last[1] is pairs:
+            return last[2], last[3]
+        mean, variance = self._fresh_moments(lead, pairs)
+        self._last = (lead, pairs, mean, variance)
+        return mean, variance
+
+    def _fresh_moments(self, lead: LeadValues, pairs: Mapping[str, Floats]) -> tuple[Floats, Floats]:
         pooled = self.conversion.pooled
         x = self._encoder.row(lead)
         projected = x @ pooled.fixed_covariance
@@ -278,19 +322,33 @@ class PreparedReps:
     def _add_pairs(self, mean: Floats, variance: Floats, projected: Floats, pairs: Mapping[str, Floats]) -> None:
         pooled = self.conversion.pooled
         columns = self._pair_columns(pairs)
-        for at, values in columns:
-            mean += values * pooled.beta[at]
-            variance += 2.0 * values * (projected[at] + self._covered[:, at])
-            for other, others in columns:
-                variance += values * others * pooled.fixed_covariance[at, other]
+        if not columns:
+            return
+        at = np.array([place for place, _ in columns])
+        values = np.stack([column for _, column in columns])
+        compiled(_join_pairs)(
+            mean, variance, values, pooled.beta[at], projected[at], self._covered_t[at],
+            np.ascontiguousarray(pooled.fixed_covariance[np.ix_(at, at)]),
+        )  # fmt: skip
 
     def _pair_columns(self, pairs: Mapping[str, Floats]) -> list[tuple[int, Floats]]:
         found: list[tuple[int, Floats]] = []
         for name, (at, term) in self._pair_terms:
             if name in pairs:
-                columns = term.encode(np.where(np.isfinite(pairs[name]), pairs[name], np.nan))
-                found += [(at + k, columns[:, k]) for k in range(term.width)]
+                columns = self._encode_pair(term, pairs[name])
+                found += [(at + k, columns[k]) for k in range(term.width)]
         return found
+
+    def _encode_pair(self, term: NumberTerm, values: Floats) -> Floats:
+        """(width, R) a pair column as the design has it. Readers give the same array for the same text: remembered."""
+        key = hash((term.name, id(values)))
+        known = self._encoded.get(key)
+        if known is None or known[0] is not values:
+            if len(self._encoded) >= _MOST_ENCODED:
+                self._encoded.clear()
+            known = values, np.ascontiguousarray(term.encode(np.where(np.isfinite(values), values, np.nan)).T)
+            self._encoded[key] = known
+        return known[1]
 
     def _amounts(self, lead: LeadValues) -> Floats:
         """(R,) mean amount if won, major units."""
@@ -305,7 +363,7 @@ class PreparedReps:
 
         `models.conversion.explanation` says what "certainty" is. Trees are shared exactly, with b as the background.
         """
-        given = pairs or {}
+        given = _NO_PAIRS if pairs is None else pairs
         mean, variance = self._moments(lead, given)
         calibrator = self.conversion.calibrator
         logits = calibrator.apply(mean_logit(mean, variance))[[a, b]]

@@ -21,8 +21,9 @@ from scipy.special import expit
 from models.conversion.backtest import OutOfTime
 from models.conversion.calibration import log_losses
 from models.conversion.columns import PairColumns, without_outcomes
-from models.conversion.design import Floats, LevelTerm, Mode, number_column, text_column
+from models.conversion.design import Floats, LevelTerm, Mode, number_columns, text_column
 from models.conversion.pooled import Labels
+from models.trees import Trees, UnreadableTreesError, read_trees
 
 _MOST_TREES: Final = 200
 _PATIENCE: Final = 20
@@ -30,6 +31,8 @@ _FEWEST_ROWS: Final = 1_500
 _SURE: Final = 1.6448536269514722
 _MOST_LEVELS: Final = 200
 _CHUNK: Final = 60_000
+_PARITY_ROWS: Final = 64
+_PARITY: Final = 1e-9
 
 
 @dataclass(frozen=True)
@@ -47,10 +50,22 @@ class ResidualTrees:
         """The LightGBM booster."""
         return lgb.Booster(model_str=self.text)
 
+    @cached_property
+    def trees(self) -> Trees | None:
+        """The trees by bit masks, checked once against LightGBM on random rows; None where LightGBM has to answer."""
+        return checked_trees(self)
+
     def features(self, frame: pd.DataFrame) -> Floats:
         """(n, F) float64 features of pairs; NaN for a column that is not there or a level not seen."""
         levels = {term.name: term for term in self.levels}
-        return np.column_stack([_feature(frame, name, levels.get(name)) for name in self.names])
+        found = np.full((len(frame), len(self.names)), np.nan)
+        numbers = [k for k, name in enumerate(self.names) if name in frame.columns and name not in levels]
+        found[:, numbers] = number_columns(frame, [self.names[k] for k in numbers])
+        for k, name in enumerate(self.names):
+            if name in levels and name in frame.columns:
+                codes = levels[name].encode(text_column(frame, name))
+                found[:, k] = np.where(codes < 0, np.nan, codes.astype(np.float64))
+        return found
 
     def predict(self, features: Floats) -> Floats:
         """(n,) weighted addition to the log-odds."""
@@ -94,13 +109,20 @@ class ResidualTrees:
         return cls(text, tuple(parts["names"]), levels, parts["weight"], parts["gain"])
 
 
-def _feature(frame: pd.DataFrame, name: str, term: LevelTerm | None) -> Floats:
-    if name not in frame.columns:
-        return np.full(len(frame), np.nan)
-    if term is None:
-        return number_column(frame, name)
-    codes = term.encode(text_column(frame, name))
-    return np.where(codes < 0, np.nan, codes.astype(np.float64))
+def checked_trees(residual: ResidualTrees) -> Trees | None:
+    """The residual's trees by bit masks; None where they differ from LightGBM on random rows, or cannot be read."""
+    try:
+        trees = read_trees(residual.text)
+    except UnreadableTreesError:
+        return None
+    rng = np.random.default_rng(0)
+    spread = trees.nodes.threshold
+    rows = rng.choice(spread, (_PARITY_ROWS, len(residual.names))) if len(spread) else np.zeros((1, 1))
+    rows = rows + rng.choice([0.0, 0.0, 1.0, -1.0, np.nan], rows.shape)
+    if rows.shape[1] != len(residual.names):
+        rows = np.zeros((1, len(residual.names)))
+    said = np.asarray(residual.booster.predict(rows, raw_score=True, num_threads=1))
+    return trees if np.allclose(trees.predict(rows), said, rtol=0, atol=_PARITY) else None
 
 
 @dataclass(frozen=True)

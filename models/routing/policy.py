@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 from enum import IntEnum
-from typing import Literal
+from typing import Final, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -38,6 +38,9 @@ class Exclusion(IntEnum):
     CAPACITY_ZERO = 6
     FULL = 7
     HIGH_VALUE_FULL = 8
+
+
+_FREE: Final = int(Exclusion.NONE)  # looking a member up costs more than comparing it
 
 
 class HoldReason(IntEnum):
@@ -157,7 +160,7 @@ def decide(
         still have it; propensities are those given the plan. None: no plan.
     """
     exclusion = _exclusions(candidates, settings, high_value)
-    open_ = exclusion == Exclusion.NONE
+    open_ = exclusion == _FREE
     price = _effective_price(candidates, prices, settings)
     net = np.where(open_, candidates.value - price, -np.inf)
     unavailable = Exclusion.NONE
@@ -176,12 +179,12 @@ def decide(
 def _exclusions(candidates: Candidates, settings: PolicySettings, high_value: bool) -> Integers:
     """(R,) codes, with places and the bound on high-value leads checked here once more."""
     found = np.asarray(candidates.exclusion, dtype=np.int64).copy()
-    free = found == Exclusion.NONE
+    free = found == _FREE
     found[free & (candidates.capacity <= 0)] = Exclusion.CAPACITY_ZERO
-    free = found == Exclusion.NONE
+    free = found == _FREE
     found[free & (candidates.used >= candidates.capacity)] = Exclusion.FULL
     if high_value and settings.high_value_max is not None and candidates.high_value_given is not None:
-        free = found == Exclusion.NONE
+        free = found == _FREE
         found[free & (candidates.high_value_given >= settings.high_value_max)] = Exclusion.HIGH_VALUE_FULL
     return found
 
@@ -303,10 +306,11 @@ def _draw(
     if rep is None:
         hold = _hold_reason(exclusion, candidates.capacity, territory_unlisted)
     order = _order(net, candidates, exclusion, settings, label)
-    runner_up = next((int(j) for j in order if j != rep and exclusion[j] == Exclusion.NONE), None)
-    shown = [int(j) for j in order if j != rep][: settings.n_alternatives]
+    runner_up = next((int(j) for j in order[:2] if j != rep and exclusion[j] == _FREE), None)
+    shown = [int(j) for j in order[: settings.n_alternatives + 1] if j != rep][: settings.n_alternatives]
+    load = load_share(candidates)
     alternatives = tuple(
-        _alternative(j, rep, label, candidates, exclusion, price, net, probabilities, settings) for j in shown
+        _alternative(j, rep, label, candidates, exclusion, price, net, probabilities, settings, load) for j in shown
     )
     return Choice(
         rep, label, float(probabilities[outcome]), hold, net, price, probabilities, runner_up, alternatives,
@@ -325,7 +329,7 @@ def _pick(weights: Floats, rng: np.random.Generator) -> int:
 
 def _hold_reason(exclusion: Integers, capacity: Integers, territory_unlisted: bool) -> HoldReason:
     """The most telling reason: nobody there, territory, absence, full, price."""
-    if (exclusion == Exclusion.NONE).any():
+    if (exclusion == _FREE).any():
         return HoldReason.BELOW_PRICE
     at_desk = ~np.isin(exclusion, (Exclusion.NOT_SALES, Exclusion.NOT_HIRED, Exclusion.LEFT))
     if not at_desk.any():
@@ -340,7 +344,7 @@ def _order(
     net: Floats, candidates: Candidates, exclusion: Integers, settings: PolicySettings, label: Label
 ) -> Integers:
     """Reps, most likely alternative first: the open by net value (or load), then the excluded by value."""
-    open_ = exclusion == Exclusion.NONE
+    open_ = exclusion == _FREE
     ruled = label in ("rule", "fallback") or settings.mode != "priced"
     score = -load_share(candidates) if ruled else net
     worth = np.where(np.isfinite(candidates.value), candidates.value, -np.inf)
@@ -357,13 +361,14 @@ def _alternative(
     net: Floats,
     probabilities: Floats,
     settings: PolicySettings,
+    load: Floats,
 ) -> Alternative:
     """The account of rep j, who was not chosen."""
     why = _why_not(j, rep, label, candidates, exclusion, net, settings)
     return Alternative(
         j, float(candidates.win_probability[j]), float(candidates.value[j]), float(price[j]),
         float(candidates.value[j] - price[j]), float(probabilities[j]), why, Exclusion(int(exclusion[j])),
-        float(load_share(candidates)[j]),
+        float(load[j]),
     )  # fmt: skip
 
 
@@ -376,7 +381,7 @@ def _why_not(
     net: Floats,
     settings: PolicySettings,
 ) -> WhyNot:
-    if exclusion[j] != Exclusion.NONE:
+    if exclusion[j] != _FREE:
         return WhyNot.EXCLUDED
     if label == "owner":
         return WhyNot.OWNER_FIRST

@@ -25,7 +25,7 @@ Floats = npt.NDArray[np.float64]
 Integers = npt.NDArray[np.int64]
 Flags = npt.NDArray[np.bool_]
 
-_WARM = 0.002  # epsilon to begin with from the prices of a like future
+_WARM = 0.001  # epsilon to begin with from the prices of a like future
 
 
 @dataclass(frozen=True)
@@ -78,7 +78,7 @@ def solve_prices(
     share: NewcomerShare | None = None,
     n_scenarios: int = 8,
     most_leads: int = 4_000,
-    tolerance: float = 1e-3,
+    tolerance: float = 2e-3,
 ) -> Prices:
     """Prices (R,) of the places left, averaged over `n_scenarios` futures.
 
@@ -148,12 +148,13 @@ def _favoured(leads: Scenario, share: NewcomerShare, rate: float) -> Scenario:
 class _Leads:
     """Leads that may come and, after the first `n_known`, those held, against the reps who have places.
 
-    `values` (n, K), -inf where ruled out; `largest` (n,) absolute value of a row; `reps` (K,) columns' reps;
-    `capacity` (R,) places of all reps. Futures only name rows, so that none of them draws copies of values.
+    `values` (n, K), -inf where ruled out; `largest` (n,) absolute value and `may_go` (n,) of a row; `reps` (K,)
+    columns' reps; `capacity` (R,) places of all reps. Futures only name rows, so that none of them copies values.
     """
 
     values: Floats
     largest: Floats
+    may_go: Flags
     n_known: int
     reps: Integers
     capacity: Integers
@@ -170,7 +171,7 @@ class _Leads:
         if not np.isfinite(values[eligible]).all():
             raise RequestError("prices: the value of an eligible pair is not a finite number")
         largest = np.where(eligible, np.abs(values), 0.0).max(axis=1, initial=0.0)
-        return cls(values, largest, scenario.values.shape[0], reps, capacity)
+        return cls(values, largest, np.asarray(eligible.any(axis=1)), scenario.values.shape[0], reps, capacity)
 
     def with_places(self, capacity: Integers) -> _Leads:
         """The same leads and reps with other places; a rep without any is ruled out."""
@@ -178,7 +179,9 @@ class _Leads:
             return self
         values = np.where(capacity[self.reps] > 0, self.values, -np.inf)
         largest = np.where(values > -np.inf, np.abs(values), 0.0).max(axis=1, initial=0.0)
-        return replace(self, values=values, largest=largest, capacity=capacity)
+        return replace(
+            self, values=values, largest=largest, may_go=np.asarray((values > -np.inf).any(axis=1)), capacity=capacity
+        )
 
 
 def _unbounded(leads: _Leads, counts: Integers, rng: np.random.Generator, most_leads: int, tolerance: float) -> Floats:
@@ -188,14 +191,17 @@ def _unbounded(leads: _Leads, counts: Integers, rng: np.random.Generator, most_l
     """
     held = np.arange(leads.n_known, len(leads.values))
     place, before = np.zeros(leads.capacity.size), None
+    scaled, scale, net = leads, 1.0, leads.values
     for count in counts:
         drawn, places = _drawn(leads.n_known, int(count), leads.capacity, rng, most_leads)
         future = leads.with_places(places)
         rows = np.concatenate([drawn, held])
-        scale = float(future.largest[rows].max(initial=0.0)) or 1.0
-        net, open_ = future.values / scale, future.capacity[future.reps]
-        if not (net[rows] > -np.inf).any():
+        if not future.may_go[rows].any():
             continue
+        largest = float(future.largest[rows].max(initial=0.0)) or 1.0
+        if largest != scale or future is not scaled:
+            scaled, scale, net = future, largest, future.values / largest
+        open_ = future.capacity[future.reps]
         start = None if before is None else before / scale
         solved = auction(net, rows, np.zeros(rows.size), np.minimum(open_, rows.size + 1), start, tolerance, _WARM)
         margin = kernels.price_margins(

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
+from typing import Final
 
 import numpy as np
 import numpy.typing as npt
@@ -19,6 +21,8 @@ from models.routing.policy import Exclusion
 Floats = npt.NDArray[np.float64]
 Integers = npt.NDArray[np.int64]
 Flags = npt.NDArray[np.bool_]
+
+_MOST_STRETCHES: Final = 100
 
 
 @dataclass(frozen=True)
@@ -43,6 +47,17 @@ class Desk:
     @property
     def n_reps(self) -> int:
         return int(self.in_sales.size)
+
+    @cached_property
+    def changes(self) -> Integers:
+        """Moments, rising, at which somebody comes, leaves, goes on leave or is back."""
+        found = (self.hired_at, self.left_at, self.absence_from, self.absence_until)
+        return np.unique(np.concatenate(found))
+
+    @cached_property
+    def remembered(self) -> dict[int, Integers]:
+        """What `presence` has found, by stretch of time."""
+        return {}
 
 
 def make_desk(
@@ -101,7 +116,20 @@ def absent_at(desk: Desk, moment: int) -> Flags:
 
 
 def presence(desk: Desk, moment: int) -> Integers:
-    """(R,) codes of the rules that hold for every lead at `moment`: department, hired, left, absent, no capacity."""
+    """(R,) codes of the rules that hold for every lead at `moment`: department, hired, left, absent, no capacity.
+
+    They stay between two `changes`, and are remembered.
+    """
+    stretch = int(np.searchsorted(desk.changes, moment, side="right"))
+    known = desk.remembered
+    if stretch not in known:
+        if len(known) >= _MOST_STRETCHES:
+            known.clear()
+        known[stretch] = _presence(desk, moment)
+    return known[stretch].copy()
+
+
+def _presence(desk: Desk, moment: int) -> Integers:
     found = np.zeros(desk.n_reps, dtype=np.int64)
     left = (desk.left_at != NEVER) & (desk.left_at <= moment)
     # The last written rules: the order of Exclusion, backwards.

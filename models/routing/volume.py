@@ -8,6 +8,7 @@ week's own count rules.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
@@ -28,9 +29,12 @@ class ArrivalProfile:
 
     def share_elapsed(self, fraction_of_week: float) -> float:
         """Share (0-1) of the week's leads usually in when `fraction_of_week` (0-1) has passed; linear in a slot."""
-        edges = np.linspace(0.0, 1.0, self.cumulative.size + 1)
-        heights = np.concatenate([[0.0], self.cumulative])
-        return float(np.interp(np.clip(fraction_of_week, 0.0, 1.0), edges, heights))
+        edges, heights = self._curve
+        return float(np.interp(min(max(fraction_of_week, 0.0), 1.0), edges, heights))
+
+    @cached_property
+    def _curve(self) -> tuple[Floats, Floats]:
+        return np.linspace(0.0, 1.0, self.cumulative.size + 1), np.concatenate([[0.0], self.cumulative])
 
 
 def arrival_profile(fractions_of_week: Floats, *, days: int = 7, prior_leads: float = 42.0) -> ArrivalProfile:

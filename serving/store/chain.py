@@ -21,6 +21,7 @@ from serving.store.session import Session, to_object, to_text
 GENESIS: Final = "0" * 64
 FEED_KINDS: Final = ("decision", "release", "override", "move")
 _PAGE = 1_000
+_ENCODE: Final = json.JSONEncoder(ensure_ascii=True).encode
 # Plain text: on the path of a decision, putting a statement together costs more than running it.
 _HEAD: Final = "SELECT seq, hash FROM log ORDER BY seq DESC LIMIT 1"
 _INSERT_LOG: Final = "INSERT INTO log (seq, kind, at, logged_at, digest, previous, hash) VALUES (?, ?, ?, ?, ?, ?, ?)"
@@ -61,7 +62,7 @@ class _Head:
 
 def payload_digest(salt: str, lead_id: str | None, rep_id: str | None, body: str) -> str:
     """SHA-256 hex of a salted payload. `salt` is 16 random bytes in hex, so that short payloads cannot be guessed."""
-    parts = json.dumps([salt, lead_id, rep_id, body], ensure_ascii=True)
+    parts = _ENCODE([salt, lead_id, rep_id, body])
     return hashlib.sha256(parts.encode()).hexdigest()
 
 
@@ -178,11 +179,13 @@ class LogWriter(LogReader):
         self.next_seq()
         return self._head.hash
 
-    def append(self, kind: str, at: int, lead_id: str | None, rep_id: str | None, body: object) -> int:
-        """Sequence number of the new entry: one more than the last, without gaps."""
+    def append(
+        self, kind: str, at: int, lead_id: str | None, rep_id: str | None, body: object, text: str | None = None
+    ) -> int:
+        """Sequence number of the new entry: one more than the last, without gaps. `text`: `body` as JSON, if made."""
         seq, previous = self.next_seq(), self._head.hash
         logged_at = self.clock()
-        salt, text = secrets.token_hex(16), to_text(body)
+        salt, text = secrets.token_hex(16), to_text(body) if text is None else text
         digest = payload_digest(salt, lead_id, rep_id, text)
         entry = link(previous, seq, kind, at, logged_at, digest)
         self.run(_INSERT_LOG, seq, kind, at, logged_at, digest, previous, entry)

@@ -49,7 +49,7 @@ class StoredDecision:
     `seq` orders lists and never changes; `last_seq` is the newest log entry about the lead. `status` is as it stands
     now (`assigned` or `held`), `rep_id` the machine's choice (None while held, or where a person took a held lead),
     `owner_rep_id` who has the lead now, since `owned_at`. `record` is the canonical decision, `answers` the bytes
-    first given by language (empty where the caller renders from the record).
+    first given by language (none before a caller has asked).
     """
 
     lead_id: str
@@ -268,11 +268,12 @@ class DecisionWriter(LogWriter, DecisionReader):
             lead=dict(lead),
             answers=dict(answers or {}),
         )
+        text = to_text(stored.record)
         try:
-            self.run(_INSERT_DECISION, *_columns(stored))
+            self.run(_INSERT_DECISION, *_columns(stored, text))
         except IntegrityError as error:
             raise DuplicateDecisionError(f"lead {lead_id!r} is decided already") from error
-        self.append("decision", decided_at, lead_id, rep_id, record)
+        self.append("decision", decided_at, lead_id, rep_id, record, text)
         if rep_id is not None and week:
             self._take(week, rep_id, lead_id, seq)
         return stored
@@ -292,7 +293,8 @@ class DecisionWriter(LogWriter, DecisionReader):
         held = self._known(lead_id)
         if held.status != "held":
             raise StoreError(f"lead {lead_id!r} is {held.status}; only a held lead can be released")
-        seq = self.append("release", decided_at, lead_id, rep_id, record)
+        text = to_text(record)
+        seq = self.append("release", decided_at, lead_id, rep_id, record, text)
         self._change(
             lead_id,
             last_seq=seq,
@@ -303,11 +305,19 @@ class DecisionWriter(LogWriter, DecisionReader):
             rep_id=rep_id,
             owner_rep_id=rep_id,
             owned_at=decided_at,
-            record=to_text(record),
+            record=text,
             answers=_answers_text(answers or {}),
         )
         self._take(week, rep_id, lead_id, seq)
         return self._known(lead_id)
+
+    def put_answer(self, stored: StoredDecision, lang: str, body: bytes) -> None:
+        """Keep the bytes in which an assigned decision is first given in a language."""
+        self.run(
+            "UPDATE decisions SET answers = ? WHERE lead_id = ?",
+            _answers_text({**stored.answers, lang: body}),
+            stored.lead_id,
+        )
 
     def override(
         self, lead_id: str, *, rep_id: str, at: int, week: str, by: str, reason: str, forced: bool = False
@@ -416,9 +426,9 @@ def _check_status(status: str, rep_id: str | None) -> None:
         raise StoreError("an assigned decision names its rep, a held one none")
 
 
-def _columns(stored: StoredDecision) -> list[object]:
+def _columns(stored: StoredDecision, record: str) -> list[object]:
     values: dict[str, object] = dict(vars(stored))
-    values["record"], values["lead"] = to_text(stored.record), to_text(stored.lead)
+    values["record"], values["lead"] = record, to_text(stored.lead)
     values["answers"] = _answers_text(stored.answers)
     values["account_id"] = str(stored.lead.get("account_id") or "").strip()
     return [values[name] for name in _NAMES]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError
@@ -26,6 +26,10 @@ class StoreBusyError(StoreError):
 
 class StoreUnavailableError(StoreError):
     """The database cannot be reached, read or written (gone, full, read-only, damaged)."""
+
+
+# Made once: `json.dumps` makes an encoder a call.
+_ENCODE: Final = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode
 
 
 @dataclass
@@ -53,7 +57,7 @@ class Session:
 
 def to_text(value: object) -> str:
     """Compact JSON in the order given; ValueError on NaN and infinities, which JSON has no word for."""
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+    return _ENCODE(value)
 
 
 def to_object(text: str) -> dict[str, object]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import lightgbm as lgb
 import numpy as np
 import pandas as pd
@@ -10,8 +12,8 @@ import pytest
 from models.conversion.amount import AmountModel
 from models.conversion.explanation import explain_difference
 from models.conversion.model import ConversionModel
-from models.conversion.prepared import LeadValues, PreparedReps, checked_trees
-from models.conversion.residual import ResidualTrees
+from models.conversion.prepared import LeadValues, PreparedReps
+from models.conversion.residual import ResidualTrees, checked_trees
 
 
 @pytest.fixture(scope="module", params=["pairs", "reps", "lead_only"])
@@ -96,7 +98,8 @@ def test_trees_that_differ_from_lightgbm_are_answered_by_lightgbm(fitted, monkey
     right = PreparedReps(model, amount, reps, leads.columns).score(lead)
     broken = checked_trees(model.residual)
     broken.leaves[0] += 1.0
-    monkeypatch.setattr("models.conversion.prepared.read_trees", lambda _: broken)
-    assert checked_trees(model.residual) is None
-    again = PreparedReps(model, amount, reps, leads.columns).score(lead)
+    monkeypatch.setattr("models.conversion.residual.read_trees", lambda _: broken)
+    reloaded = replace(model, residual=replace(model.residual))
+    assert reloaded.residual.trees is None
+    again = PreparedReps(reloaded, amount, reps, leads.columns).score(lead)
     np.testing.assert_allclose(again[0], right[0], rtol=0, atol=1e-12)
