@@ -29,6 +29,7 @@ from models.conversion.model import ConversionModel
 from models.conversion.predictor import train_pooled
 from models.drivers.clustered import Interval, codes_of, coefficient_interval
 from models.drivers.effects import contribution_effects, effect_rows, win_effects
+from models.drivers.habit import WINDOW_DAYS, concurrent_habit
 from models.drivers.lead_effects import landmark_frequency
 from models.drivers.panel_effects import fixed_effects
 from training.datasets import build_datasets, pair_columns
@@ -137,9 +138,10 @@ def lead_world(seed: int, fault: str, reps: int = 50, months: int = 24, per_mont
             "quality": seen,
             "trained:closing": trained,
             "trained:placebo": placebo,
-            "followups_per_week": landmark_frequency(*shape, stop=42),
+            "followups_per_week": landmark_frequency(*shape, stop=WINDOW_DAYS),
             "followups_week_1": landmark_frequency(*shape, stop=7),
             "followups_week_2": landmark_frequency(*shape, begin=7),
+            "habit_meanwhile": concurrent_habit(unit, assigned, ended, shape[-1], *shape[:2]),
             "lifetime_rate": count * 7 / days,
             "n_calls": count.astype(float),
         }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -15,15 +16,16 @@ from features.panel import is_sales
 from features.world import World
 from models.conversion.amount import AmountModel
 from models.conversion.model import ConversionModel
-from models.drivers.habit import WINDOW_DAYS
-from models.drivers.lead_effects import landmark_frequency
+from models.conversion.predictor import train_pooled
+from models.drivers.habit import WINDOW_DAYS, concurrent_habit
+from models.drivers.lead_effects import LANDMARK_DAYS, landmark_frequency, matured_share
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
 
 FEWEST_COMPLETIONS = 8
-RIPE_QUANTILE = 0.9
-LONGEST_RIPENING_DAYS = 120
+QUALITY_FOLDS = 4
+CALENDAR_FEATURES = ("lead_hour_of_day", "lead_weekday", "lead_month_of_year")
 TRANSIT_DAYS = 30
 
 
@@ -36,19 +38,44 @@ def lead_quality(conversion: ConversionModel, leads: pd.DataFrame) -> Floats:
     return np.asarray(conversion.predict_matrix(leads, reps).logit[:, 0], dtype=np.float64)
 
 
+def cross_fitted_quality(pairs: pd.DataFrame, conversion: ConversionModel, as_of: int) -> Floats:
+    """(n,) logit of winning each lead by its own features, learnt from the leads of other reps.
+
+    A score learnt from the very outcomes that it then stands beside takes part of what follow-ups do, for reps follow
+    up more on leads that look good. Hour, weekday and month are left out: they decide how soon a rep can call.
+    `conversion` gives the columns, and the score itself where reps are too few to learn from others.
+    """
+    reps, first = np.unique(pairs["rep_id"].to_numpy(dtype=object).astype(str), return_index=True)
+    if len(reps) < 2 * QUALITY_FOLDS:
+        return lead_quality(conversion, pairs)
+    # By the order in which they were given their first lead, so that names decide nothing.
+    fold_of = pd.Series(np.argsort(np.argsort(first)) % QUALITY_FOLDS, index=reps)
+    fold = fold_of.loc[pairs["rep_id"].astype(str)].to_numpy()
+    columns = replace(
+        conversion.columns, lead_numeric=tuple(c for c in conversion.columns.lead_numeric if c not in CALENDAR_FEATURES)
+    )
+    quality = np.empty(len(pairs))
+    for k in range(QUALITY_FOLDS):
+        others = pairs.loc[fold != k].sort_values(["as_of", "lead_id"], kind="stable", ignore_index=True)
+        if others["y"].nunique() < 2:
+            return lead_quality(conversion, pairs)
+        pooled = train_pooled(others, columns, "lead_only", as_of).model
+        rest = replace(conversion, columns=columns, pooled=pooled, residual=None)
+        quality[fold == k] = lead_quality(rest, pairs.loc[fold == k].reset_index(drop=True))
+    return quality
+
+
 def lead_effect_frame(
     world: World, pairs: pd.DataFrame, conversion: ConversionModel, amount: AmountModel | None = None
 ) -> pd.DataFrame:
-    """One row a routed lead that has had time to end, for `win_effects`.
+    """One row a routed lead, for `win_effects`; young ones with the share of wins that their age has seen.
 
-    Leads are left out by date of hand-over, never by whether they have ended. `amount` adds what each is worth if won,
-    repeat purchases in it.
+    `amount` adds what each is worth if won, repeat purchases in it.
     """
     at = pairs["as_of"].to_numpy(dtype=np.int64)
     resolved = pairs["resolved_at"].to_numpy(dtype=np.int64)
-    ripe = _ripening_days(at, resolved)
-    pairs = pairs.loc[at < world.as_of - int(ripe * DAY)].reset_index(drop=True)
-    at, resolved = at[at < world.as_of - int(ripe * DAY)], pairs["resolved_at"].to_numpy(dtype=np.int64)
+    won = pairs["outcome"].eq("won").to_numpy()
+    won_after, age = np.where(won, (resolved - at) / DAY, np.nan), (world.as_of - at) / DAY
     activities = world.tables.activities
     place = pd.Index(pairs["lead_id"]).get_indexer(pd.Index(activities["lead_id"]))
     known = place >= 0
@@ -59,8 +86,10 @@ def lead_effect_frame(
             "rep_id": pairs["rep_id"],
             "month": moments.months_of(at, world.tables.zone) if len(at) else np.empty(0, dtype=np.int64),
             # An old lead that nobody closed counts as not won: to leave it out would keep the won ones of its age.
-            "y": pairs["outcome"].eq("won").to_numpy(dtype=np.float64),
-            "quality": lead_quality(conversion, pairs),
+            "y": won.astype(np.float64),
+            "maturity": matured_share(won_after, age),
+            "maturity_landmark": matured_share(won_after, age, LANDMARK_DAYS),
+            "quality": cross_fitted_quality(pairs, conversion, world.as_of),
             "tenure_years": pairs["rep_tenure_years"],
             "days_open": (np.minimum(resolved, world.as_of) - at) / DAY,
         }
@@ -70,6 +99,7 @@ def lead_effect_frame(
         frame["followups_per_week"] = landmark_frequency(*shape, stop=WINDOW_DAYS)
         frame["followups_week_1"] = landmark_frequency(*shape, stop=7)
         frame["followups_week_2"] = landmark_frequency(*shape, begin=7)
+        frame["habit_meanwhile"] = concurrent_habit(pairs["rep_id"], at, resolved, world.as_of, place[known], when)
         frame["contacted_24h"] = _contacted(place[known], when, at, 24 * HOUR)
     for skill, done in _completions(world).items():
         frame[f"trained:{skill}"] = _settled(done, pairs["rep_id"], at)
@@ -100,15 +130,6 @@ def _repeat_ratio(world: World) -> float:
     won = deals.loc[(deals["status"] == "won").to_numpy()].sort_values(["closed_at", "deal_id"], kind="stable")
     first = float(won.drop_duplicates("lead_id")["amount"].sum())
     return float(won["amount"].sum()) / first if first > 0 else 1.0
-
-
-def _ripening_days(at: Ints, resolved: Ints) -> float:
-    """Days in which nine of ten leads that end have ended, at most four months."""
-    ended = resolved != NEVER
-    if not ended.any():
-        return 0.0
-    days = (resolved[ended] - at[ended]) / DAY
-    return float(min(np.quantile(days, RIPE_QUANTILE), LONGEST_RIPENING_DAYS))
 
 
 def _contacted(place: Ints, when: Ints, at: Ints, within: int) -> Floats:

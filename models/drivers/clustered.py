@@ -1,13 +1,17 @@
 """Cluster-robust variance of least squares, with the small-sample corrections that few reps need.
 
 Rows of one rep share what the model does not know, so they count as one draw, not as many. With 10 to 50 reps the
-plain sandwich (CR0) is too small; CR1 scales it, CR2 undoes the leverage of each cluster, and the degrees of
-freedom of Bell and McCaffrey replace the count of clusters minus one.
+plain sandwich (CR0) is too small; CR1 scales it, CR2 undoes the leverage of each cluster, CR3 (the jackknife) leaves
+each cluster out in turn, and the degrees of freedom of Bell and McCaffrey replace the count of clusters minus one.
+With few clusters a sandwich is a noisy number, and where it comes out small the interval misses: `cautious_interval`
+never goes below the error that independent rows would have.
 
 References
 ----------
 Bell, McCaffrey (2002), Bias reduction in standard errors for linear regression with multi-stage samples.
 Pustejovsky, Tipton (2018), Small-sample methods for cluster-robust variance estimation.
+Angrist, Pischke (2009), Mostly Harmless Econometrics, chapter 8 (the larger of the robust and the plain error).
+MacKinnon, Nielsen, Webb (2023), Fast and reliable jackknife and bootstrap methods for cluster-robust inference.
 """
 
 from __future__ import annotations
@@ -21,7 +25,7 @@ from scipy import stats
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
-Correction = Literal["CR1", "CR2"]
+Correction = Literal["CR1", "CR2", "CR3"]
 
 LEVEL = 0.90
 _FULL_LEVERAGE = 1e-9
@@ -91,7 +95,7 @@ def coefficient_interval(
     """Interval of one coefficient.
 
     `absorbed`: parameters taken out beforehand that are *not* nested in the clusters (months, not reps), counted by
-    CR1. CR1 uses clusters - 1 degrees of freedom, CR2 those of Bell and McCaffrey under independent errors.
+    CR1. CR1 uses clusters - 1 degrees of freedom, CR2 and CR3 those of Bell and McCaffrey under independent errors.
     """
     n, k = X.shape
     n_clusters = int(clusters.max()) + 1
@@ -99,12 +103,36 @@ def coefficient_interval(
         scale = n_clusters / (n_clusters - 1) * (n - 1) / max(1, n - k - absorbed)
         variance = scale * float(np.sum(influences(X, residuals, clusters, column) ** 2))
         return interval(float(coefficients[column]), variance**0.5, n_clusters - 1, level)
-    variance, dof = _bias_reduced(X, residuals, clusters, n_clusters, column)
+    power = 0.5 if correction == "CR2" else 1.0
+    variance, dof = _bias_reduced(X, residuals, clusters, n_clusters, column, power)
     return interval(float(coefficients[column]), variance**0.5, min(dof, n_clusters - 1), level)
 
 
-def _bias_reduced(X: Floats, residuals: Floats, clusters: Ints, n_clusters: int, column: int) -> tuple[float, float]:
-    """CR2 variance and degrees of freedom of one coefficient; work and memory grow with rows, not with their square."""
+def cautious_interval(
+    X: Floats,
+    coefficients: Floats,
+    residuals: Floats,
+    clusters: Ints,
+    *,
+    column: int = 0,
+    absorbed: int = 0,
+    level: float = LEVEL,
+) -> Interval:
+    """Interval of one coefficient by the larger of CR3 and of the error that independent rows of one variance have.
+
+    `absorbed`: all parameters taken out beforehand, those of the clusters as well.
+    """
+    clustered = coefficient_interval(X, coefficients, residuals, clusters, column=column, correction="CR3", level=level)
+    n, k = X.shape
+    free = max(1, n - k - absorbed)
+    plain = float(residuals @ residuals / free * np.linalg.inv(X.T @ X)[column, column]) ** 0.5
+    return clustered if plain <= clustered.se else interval(clustered.estimate, plain, clustered.dof, level)
+
+
+def _bias_reduced(
+    X: Floats, residuals: Floats, clusters: Ints, n_clusters: int, column: int, power: float
+) -> tuple[float, float]:
+    """CR2 or CR3 variance (`power` 1/2 or 1) and degrees of freedom; work grows with rows, not with their square."""
     gram = np.linalg.inv(X.T @ X)
     root = np.linalg.cholesky(gram)
     order = np.argsort(clusters, kind="stable")
@@ -115,7 +143,7 @@ def _bias_reduced(X: Floats, residuals: Floats, clusters: Ints, n_clusters: int,
     shared = np.empty((n_clusters, X.shape[1]))
     for cluster in range(n_clusters):
         rows = order[bounds[cluster] : bounds[cluster + 1]]
-        weights = _leverage_adjusted(X[rows], root, X[rows] @ direction)
+        weights = _leverage_adjusted(X[rows], root, X[rows] @ direction, power)
         variance += float(weights @ residuals[rows]) ** 2
         own[cluster] = weights @ weights
         shared[cluster] = X[rows].T @ weights
@@ -124,10 +152,10 @@ def _bias_reduced(X: Floats, residuals: Floats, clusters: Ints, n_clusters: int,
     return variance, float(np.trace(working) ** 2 / spread) if spread > 0 else 1.0
 
 
-def _leverage_adjusted(X: Floats, root: Floats, weights: Floats) -> Floats:
-    """(I - H_g)^(-1/2) times the cluster's weights (n_g,), by the k-dimensional range of H_g = X root root' X'."""
+def _leverage_adjusted(X: Floats, root: Floats, weights: Floats, power: float) -> Floats:
+    """(I - H_g)^-power times the cluster's weights (n_g,), by the k-dimensional range of H_g = X root root' X'."""
     left, singular, _ = np.linalg.svd(X @ root, full_matrices=False)
     remaining = 1.0 - singular**2
     # A cluster that alone determines a direction says nothing of its own noise there: the generalised inverse drops it.
-    factor = np.where(remaining > _FULL_LEVERAGE, 1.0 / np.sqrt(np.maximum(remaining, _FULL_LEVERAGE)), 0.0)
+    factor = np.where(remaining > _FULL_LEVERAGE, np.maximum(remaining, _FULL_LEVERAGE) ** -power, 0.0)
     return weights + left @ ((factor - 1.0) * (left.T @ weights))

@@ -16,7 +16,6 @@ import pandas as pd
 
 from models.drivers.clustered import LEVEL, Floats, Interval, Ints, codes_of, interval
 from models.drivers.guards import (
-    ALPHA,
     FEW_MOVING_UNITS,
     MIN_MOVING_UNITS,
     Guards,
@@ -28,6 +27,8 @@ from models.drivers.guards import (
 from models.drivers.habit import habit_effect
 from models.drivers.lead_effects import LANDMARK_DAYS, LeadEffect, win_effect
 from models.drivers.panel_effects import EffectError, fixed_effects, pooled_slope, shifted
+from models.drivers.pooling import LEAST_POOLED, shrunken
+from models.drivers.slow_drift import DRIFT_ALPHA
 
 FOLLOW_UPS = "followups_per_week"
 CONTACT = "contact_within_24h"
@@ -35,8 +36,10 @@ TRAINED = "trained:"
 _DAYS_OPEN = "days_open"
 _FLOW = ("n_new_leads", "lead_quality_mean", "open_leads", "absent_days")
 _TENURE_KNOTS = (0.25, 0.5, 1.0, 1.5, 2.0, 3.0, 5.0)  # years: a learning curve is steep at first
+_MEANWHILE = "habit_meanwhile"
 _WEEKS = ("followups_week_1", "followups_week_2")
 _DEAL_SIZE_ALPHA = 0.01
+_RIPE = 0.9  # share of wins on record from which a lead's outcome is taken as it stands
 # Of a course only one month's change a rep speaks, in few leads: at 3 % sound worlds were withheld too often.
 _AGREEMENT_ALPHA = 0.01
 # Of the months' guards only these speak of the leads' estimate too; the others are about the months' own arithmetic.
@@ -104,12 +107,15 @@ def win_effects(leads: pd.DataFrame, rng: np.random.Generator, *, level: float =
     """Effects on the win probability of a lead: follow-ups, contact within 24 h, each skill trained.
 
     `leads`: one row an assigned lead: rep_id, month (index, of assignment), y (1 won, 0 not, NaN open),
-    followups_per_week (of `landmark_frequency` over six weeks; NaN where it is not defined), followups_week_1 and _2,
+    followups_per_week (of `landmark_frequency` over eight weeks; NaN where it is not defined), followups_week_1 and _2,
+    habit_meanwhile (`concurrent_habit`),
     contacted_24h (0 or 1), quality (the lead's own predicted logit, no rep in it), tenure_years,
     days_open, trained:<skill> (completed before assignment, 0 or 1; NaN: left out), worth (money if won), amount (money
-    it did bring, NaN unless won). Leads too recent to have ended must be left out *by date*, not by whether they have.
+    it did bring, NaN unless won). Leads too recent to have ended stay in as not won, with `maturity` (0-1, of
+    `matured_share`; `maturity_landmark` among those open at the landmark), or are left out *by date*, never by whether
+    they have ended.
     """
-    return tuple(_win_row(lever) for lever in _levers(leads, rng, level))
+    return tuple(_win_row(lever) for lever in _pooled(_levers(leads, rng, level)))
 
 
 def effect_rows(
@@ -128,7 +134,7 @@ def effect_rows(
     rep. The panel of months (`contribution_effects`) guards it, and stands in where the leads cannot say.
     `rare_skills`: skills that too few completed to estimate anything; they are named and withheld.
     """
-    levers = _levers(leads, rng, level)
+    levers = _pooled(_levers(leads, rng, level))
     nan = float("nan")
     levers += [_Lever(f"training:{skill}", 0, (0.0, 1.0), nan, nan, reasons=("too_few_reps",)) for skill in rare_skills]
     months = {row.driver: row for row in contribution_effects(panel, rng, level=level)}
@@ -168,6 +174,28 @@ def _levers(leads: pd.DataFrame, rng: np.random.Generator, level: float) -> list
         others = [column for other, column in known.items() if other != skill]
         rows.append(_lever(leads, f"training:{skill}", trained[skill], others, rng, level))
     return rows
+
+
+def _pooled(levers: list[_Lever]) -> list[_Lever]:
+    """The courses' estimates drawn towards their common mean; intervals and guards stay each course's own.
+
+    A course that a guard has broken neither draws nor is drawn.
+    """
+    sound = [
+        at
+        for at, lever in enumerate(levers)
+        if lever.driver.startswith("training:") and lever.found and verdict_of(lever.reasons) != "not_identified"
+    ]
+    if len(sound) < LEAST_POOLED:
+        return levers
+    found = [(levers[at].found, levers[at].money) for at in sound]
+    wins = shrunken([one.interval for one, _ in found if one])
+    money = shrunken([value for _, value in found if value])
+    for at, win, value in zip(sound, wins, money, strict=True):
+        one = levers[at].found
+        assert one is not None
+        levers[at] = replace(levers[at], found=replace(one, interval=win, method=f"{one.method}_pooled"), money=value)
+    return levers
 
 
 def _past_flow(panel: pd.DataFrame, lags: int) -> list[Floats]:
@@ -237,31 +265,54 @@ def _lever(
     quality = [_column(leads, "quality")] if "quality" in leads else []
     controls = _moving(quality + _tenure(leads, "tenure_years") + extra, len(leads))
     dose = dose_range(treatment) if np.isfinite(treatment).any() else None
-    plain = _Lever(driver, len(leads), dose, pooled_slope(treatment, outcome), pooled_slope(treatment, outcome * worth))
+    ripeness = "maturity_landmark" if habit else "maturity"
+    maturity = _column(leads, ripeness) if ripeness in leads else np.ones(len(leads))
+    ripe = maturity >= _RIPE
+    plain = _Lever(
+        driver,
+        len(leads),
+        dose,
+        pooled_slope(treatment[ripe], outcome[ripe]),
+        pooled_slope(treatment[ripe], (outcome * worth)[ripe]),
+    )
     try:
         if not habit:
-            found = win_effect(unit, time, treatment, outcome, controls, worth=worth, level=level)
+            found = win_effect(unit, time, treatment, outcome, controls, worth=worth, maturity=maturity, level=level)
             # The weeks before a course are left out of the estimate, but changes need the months on both sides of it.
             whole = np.nan_to_num(treatment) if driver.startswith("training:") else treatment
-            reasons = _monthly_guards(unit, time, whole, outcome, controls, rng, _AGREEMENT_ALPHA).reasons
+            old = (unit[ripe], time[ripe], whole[ripe], outcome[ripe], controls[ripe])
+            reasons = _monthly_guards(*old, rng, _AGREEMENT_ALPHA).reasons
         else:
             weeks = (
                 (_column(leads, _WEEKS[0]), _column(leads, _WEEKS[1])) if set(_WEEKS) <= set(leads.columns) else None
             )
-            seen = habit_effect(unit, time, treatment, outcome, controls, worth, weeks=weeks, level=level)
-            found, reasons = seen.effect, _habit_reasons(seen.own_only, seen.future_p, unit, treatment)
+            meanwhile = _column(leads, _MEANWHILE) if _MEANWHILE in leads else None
+            seen = habit_effect(
+                unit,
+                time,
+                treatment,
+                outcome,
+                controls,
+                worth,
+                weeks=weeks,
+                maturity=maturity,
+                instrument=meanwhile,
+                level=level,
+            )
+            found, reasons = seen.effect, _habit_reasons(seen.own_only, seen.drift_p, unit, treatment)
     except EffectError:
         return plain
     money = found.money
     if "amount" in leads:
-        money = _with_deal_size(money, leads, treatment, controls, worth, level)
+        base = float(np.nanmean((outcome * worth)[ripe])) if ripe.any() else 0.0
+        money = _with_deal_size(money, leads, treatment, controls, worth, base, level)
     return replace(plain, n=found.n, found=found, money=money, reasons=reasons)
 
 
 def _habit_reasons(
-    own_only: bool, future_p: float | None, unit: npt.NDArray[np.object_], treatment: Floats
+    own_only: bool, drift: float | None, unit: npt.NDArray[np.object_], treatment: Floats
 ) -> tuple[str, ...]:
-    """What speaks against a follow-up effect: too few reps, a habit that stands still, a later habit that knows."""
+    """What speaks against a follow-up effect: too few reps, a habit that stands still, a slow drift."""
     seen = np.isfinite(treatment)
     n_units = len(np.unique(unit[seen].astype(str)))
     low, high = dose_range(treatment)
@@ -272,17 +323,20 @@ def _habit_reasons(
         found.append("few_reps")
     if own_only:
         found.append("habit_stands_still")
-    if future_p is not None and future_p < ALPHA:
-        found.append("future_predicts_present")
+    if drift is not None and drift < DRIFT_ALPHA:
+        found.append("slow_drift")
     if high - low < 1.0:
         found.append("step_beyond_data")
     return tuple(found)
 
 
 def _with_deal_size(
-    money: Interval, leads: pd.DataFrame, treatment: Floats, controls: Floats, worth: Floats, level: float
+    money: Interval, leads: pd.DataFrame, treatment: Floats, controls: Floats, worth: Floats, base: float, level: float
 ) -> Interval:
-    """Money a lead with what the lever does to the size of deals, where it plainly does something."""
+    """Money a lead with what the lever does to the size of deals, where it plainly does something.
+
+    `base`: money that a lead brings on average.
+    """
     amount = _column(leads, "amount")
     won = np.isfinite(amount) & (amount > 0) & (worth > 0)
     if won.sum() < 50:
@@ -294,7 +348,6 @@ def _with_deal_size(
         return money
     if not size.p_value < _DEAL_SIZE_ALPHA:
         return money
-    base = float(np.nanmean(_column(leads, "y") * worth))
     spread = (money.se**2 + (base * size.se) ** 2) ** 0.5
     return interval(money.estimate + base * size.estimate, spread, min(money.dof, size.dof), level)
 

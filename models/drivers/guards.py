@@ -45,6 +45,7 @@ BLOCKING = (
     "too_few_reps",
     "levels_and_changes_disagree",
     "future_predicts_present",
+    "slow_drift",
     "arms_differ",
     "within_and_between_disagree",
     "cannot_estimate",

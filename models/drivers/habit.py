@@ -8,7 +8,8 @@ the row is marked.
 
 References
 ----------
-Terza, Basu, Rathouz (2008), Two-stage residual inclusion estimation.
+Terza, Basu, Rathouz (2008), Two-stage residual inclusion estimation (and predictor substitution, used here: a count
+over a lead's open time depends on how the lead ended, and its residual would carry that into the model).
 Angrist (2014), The perils of peer effects (why the lead itself is left out of the mean).
 """
 
@@ -19,22 +20,26 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
-from models.drivers.clustered import LEVEL, Floats, Interval, codes_of, coefficient_interval
+from features.moments import DAY, NEVER
+from models.drivers.clustered import LEVEL, Floats, codes_of, coefficient_interval
 from models.drivers.lead_effects import LeadEffect, win_effect
-from models.drivers.panel_effects import EffectError, Panel, demean_two_way, independent_columns, make_panel, shifted
+from models.drivers.panel_effects import EffectError, Panel, demean_two_way, independent_columns, make_panel
+from models.drivers.slow_drift import drift_p
 
-WINDOW_DAYS = 42
-LATER_MONTHS = 3  # beyond the weeks in which a lead is worked on, which reach into the next two months
+WINDOW_DAYS = 56  # most of the work on a lead; a shorter count swings more than the work itself and says too little
+_WORKED_WEEKS = WINDOW_DAYS // 7
+_RIPE = 0.9  # share of wins on record from which the guards take an outcome as it stands
 _WEAK_T = 3.2  # a first stage below F = 10 says nothing (Staiger, Stock 1997)
 
 
 @dataclass(frozen=True)
 class HabitEffect:
-    """`own_only`: the habit hardly moves, single leads speak; `future_p`: p of the later-habit guard."""
+    """`own_only`: the habit hardly moves, single leads speak; `drift_p`: p of the guard
+    against what drifts slowly and moves habit and results both; None where it could not run."""
 
     effect: LeadEffect
     own_only: bool
-    future_p: float | None
+    drift_p: float | None
 
 
 def others_mean(unit: npt.ArrayLike, time: npt.ArrayLike, treatment: npt.ArrayLike, least: int = 3) -> Floats:
@@ -55,6 +60,64 @@ def others_mean(unit: npt.ArrayLike, time: npt.ArrayLike, treatment: npt.ArrayLi
     return np.where(count >= least, others / np.maximum(count, 1), np.nan)
 
 
+def concurrent_habit(
+    unit: npt.ArrayLike,
+    assigned_at: npt.ArrayLike,
+    ended_at: npt.ArrayLike,
+    as_of: int,
+    lead: npt.ArrayLike,
+    occurred_at: npt.ArrayLike,
+) -> Floats:
+    """Follow-ups a week that the rep gave his *other* leads while this one was new, shape (n,).
+
+    All his leads up to `_WORKED_WEEKS` old count, on each of the `WINDOW_DAYS` after the hand-over of this one: more
+    leads than those of one month, and the very days. Follow-ups are set against those that leads of the same age get on
+    average, so that it does not matter how old the others are. With hardly any others it is the average of all reps.
+    `unit`, `assigned_at`, `ended_at` (n,) by lead; `lead`, `occurred_at` (m,) by activity; times in microseconds.
+    """
+    units, n_units = codes_of(unit)
+    start = np.asarray(assigned_at, dtype=np.int64)
+    owner, when = np.asarray(lead, dtype=np.int64), np.asarray(occurred_at, dtype=np.int64)
+    when, owner = when[when >= start[owner]], owner[when >= start[owner]]
+    contact = np.full(len(start), NEVER, dtype=np.int64)
+    np.minimum.at(contact, owner, when)
+    later = when > contact[owner]
+    when, owner = when[later], owner[later]
+    origin = int(start.min()) if len(start) else 0
+    first = (start - origin) // DAY
+    last = (np.minimum(np.asarray(ended_at, dtype=np.int64), as_of) - origin) // DAY
+    day = (when - origin) // DAY
+    age_week = (day - first[owner]) // 7
+    new = (age_week < _WORKED_WEEKS) & (day <= last[owner])
+    day, owner, age_week = day[new], owner[new], age_week[new]
+    # Days [begin, end) of each lead's weeks, shape (weeks, n).
+    begin = first + 7 * np.arange(_WORKED_WEEKS)[:, None]
+    end = np.clip(last + 1, begin, begin + 7)
+    open_days = (end - begin).sum(axis=1)
+    rate = np.bincount(age_week, minlength=_WORKED_WEEKS) / np.maximum(open_days, 1)
+    n_days = int(max((as_of - origin) // DAY, last.max(initial=0))) + 2
+    expected = np.zeros((n_units, n_days))
+    for week in range(_WORKED_WEEKS):
+        np.add.at(expected, (units, begin[week].clip(max=n_days - 1)), rate[week])
+        np.add.at(expected, (units, end[week].clip(max=n_days - 1)), -rate[week])
+    expected = np.cumsum(np.cumsum(expected, axis=1), axis=1)
+    done = np.zeros((n_units, n_days))
+    np.add.at(done, (units[owner], day), 1.0)
+    done = np.cumsum(done, axis=1)
+    stop = np.minimum(first + WINDOW_DAYS, n_days - 1)
+
+    def in_window(running: Floats) -> Floats:
+        before = np.where(first > 0, running[units, np.maximum(first - 1, 0)], 0.0)
+        return np.asarray(running[units, stop - 1] - before, dtype=np.float64)
+
+    mine = (day >= first[owner]) & (day < stop[owner])
+    own_done = np.bincount(owner[mine], minlength=len(start))
+    own_expected = (rate[:, None] * np.maximum(np.minimum(end, stop) - begin, 0)).sum(axis=0)
+    ratio = (in_window(done) - own_done + 1) / (np.maximum(in_window(expected) - own_expected, 0.0) + 1)
+    overall = 7 * len(day) / max(int(open_days.sum()), 1)
+    return np.asarray(overall * ratio, dtype=np.float64)
+
+
 def habit_effect(
     unit: npt.ArrayLike,
     time: npt.ArrayLike,
@@ -64,39 +127,42 @@ def habit_effect(
     worth: npt.ArrayLike | None = None,
     *,
     weeks: tuple[npt.ArrayLike, npt.ArrayLike] | None = None,
+    maturity: npt.ArrayLike | None = None,
+    instrument: npt.ArrayLike | None = None,
     level: float = LEVEL,
 ) -> HabitEffect:
     """Step of one more follow-up a week on the win probability.
 
-    `treatment` (n,): frequency over the time open in the first six weeks; `weeks`: that of the first and of the second
-    week, of leads open after both; the rest as in `win_effect`. Raises EffectError where neither habit nor weeks move.
+    `treatment` (n,): frequency over the time open in the first eight weeks; `weeks`: that of the first and of the
+    second week, of leads open after both; `instrument`: `concurrent_habit`, without it `others_mean`; the rest as in
+    `win_effect`. Raises EffectError where neither habit nor weeks move.
     """
     d, y = np.asarray(treatment, dtype=np.float64), np.asarray(outcome, dtype=np.float64)
-    instrument = others_mean(unit, time, np.where(np.isfinite(y), d, np.nan))
+    if instrument is None:
+        instrument = others_mean(unit, time, np.where(np.isfinite(y), d, np.nan))
+    instrument = np.asarray(instrument, dtype=np.float64)
+    ripe = np.ones(len(d), dtype=bool) if maturity is None else np.asarray(maturity, dtype=np.float64) >= _RIPE
     try:
-        rows = make_panel(unit, time, d, y, np.column_stack([controls, instrument]))
+        rows = make_panel(unit, time, d, np.where(ripe, y, np.nan), np.column_stack([controls, instrument]))
         strong = first_stage_t(rows) > _WEAK_T
     except EffectError:
         strong = False
     if strong:
-        habit = win_effect(unit, time, d, y, controls, instrument=instrument, worth=worth, level=level)
-        return HabitEffect(_named(habit, "habit"), own_only=False, future_p=_future_p(rows, level))
+        habit = win_effect(
+            unit, time, d, y, controls, instrument=instrument, worth=worth, maturity=maturity, level=level
+        )
+        return HabitEffect(
+            _named(habit, "habit"), own_only=False, drift_p=drift_p(rows, np.sign(habit.interval.estimate))
+        )
     if weeks is None:
         raise EffectError("the habit hardly moves within reps")
     first, second = weeks
-    own = win_effect(unit, time, second, y, controls, instrument=first, worth=worth, level=level)
-    return HabitEffect(_named(own, "weeks"), own_only=True, future_p=None)
+    own = win_effect(unit, time, second, y, controls, instrument=first, worth=worth, maturity=maturity, level=level)
+    return HabitEffect(_named(own, "weeks"), own_only=True, drift_p=None)
 
 
 def _named(effect: LeadEffect, source: str) -> LeadEffect:
     return replace(effect, method=f"{effect.method}_{source}")
-
-
-def _future_p(rows: Panel, level: float) -> float | None:
-    try:
-        return later_habit(rows, level).p_value
-    except EffectError:
-        return None
 
 
 def first_stage_t(rows: Panel) -> float:
@@ -108,41 +174,3 @@ def first_stage_t(rows: Panel) -> float:
     theta = np.asarray(np.linalg.lstsq(X, within[:, -1], rcond=None)[0], dtype=np.float64)
     found = coefficient_interval(X, theta, within[:, -1] - X @ theta, rows.unit)
     return found.estimate / found.se if found.se > 0 else np.inf
-
-
-def later_habit(rows: Panel, level: float = LEVEL, months: int = LATER_MONTHS) -> Interval:
-    """Coefficient of the habit of `months` later on the present outcome: 0 where the model holds.
-
-    The present treatment is instrumented (the last control), for a month's mean is a noisy sight of the habit and the
-    later one would speak for what it misses.
-    """
-    means = _month_means(rows, months)
-    ahead = means[_cells(rows), 2]
-    whole = np.isfinite(ahead)
-    if whole.sum() < 3 or len(np.unique(rows.unit[whole])) < 2:
-        raise EffectError("no rep has a following month")
-    units, _ = codes_of(rows.unit[whole])
-    times, _ = codes_of(rows.time[whole])
-    raw = np.column_stack([ahead, rows.controls, rows.treatment, rows.outcome])[whole]
-    within = demean_two_way(raw, units, times)
-    X = independent_columns(within[:, :-2], raw[:, :-2])
-    d, y = within[:, -2], within[:, -1]
-    fitted = X @ np.linalg.lstsq(X, d, rcond=None)[0]
-    X2 = independent_columns(np.column_stack([within[:, 0], fitted, within[:, 1:-3]]), raw[:, :-2])
-    if X2.shape[1] < 2 or not np.array_equal(X2[:, 1], fitted):
-        raise EffectError("this month's habit and the next one's cannot be told apart")
-    theta = np.asarray(np.linalg.lstsq(X2, y, rcond=None)[0], dtype=np.float64)
-    residuals = np.asarray(y - X2 @ theta - theta[1] * (d - fitted), dtype=np.float64)
-    return coefficient_interval(X2, theta, residuals, units, level=level)
-
-
-def _cells(rows: Panel) -> npt.NDArray[np.intp]:
-    return np.unique(np.column_stack([rows.unit, rows.time]), axis=0, return_inverse=True)[1].reshape(-1)
-
-
-def _month_means(rows: Panel, months: int) -> Floats:
-    """(cells, 3) unit, time and the mean treatment of the unit's next time, by rep and month in sorted order."""
-    keys, cell = np.unique(np.column_stack([rows.unit, rows.time]), axis=0, return_inverse=True)
-    cell = cell.reshape(-1)
-    mean = np.bincount(cell, weights=rows.treatment) / np.bincount(cell)
-    return np.column_stack([keys, shifted(keys[:, 0], keys[:, 1], mean, months)])

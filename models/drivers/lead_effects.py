@@ -8,8 +8,14 @@ week (short time makes high rates: fake positive), and a lead that nobody wants 
 (long time gathers counts: fake negative). So the frequency is taken over the first days after assignment only, among
 leads still open at the end of them (the landmark), and says nothing of how long the lead stayed open afterwards.
 
+Leads too young to have ended are not left out, for the newest months would go with them: a lead of which a share
+`maturity` of those that are ever won would be won by now counts as won with that share of its chance.
+
+    chance(won by now) = maturity * 1 / (1 + exp(-(rep + month + coefficient * treatment + controls)))
+
 References
 ----------
+Farewell (1982), The use of mixture models for the analysis of survival data with long-term survivors.
 Anderson, Cain, Gelber (1983), Analysis of survival by tumor response (landmark analysis).
 Suissa (2008), Immortal time bias in pharmacoepidemiology.
 """
@@ -23,7 +29,7 @@ import numpy.typing as npt
 from scipy.special import expit
 
 from features.moments import DAY, NEVER
-from models.drivers.clustered import LEVEL, Floats, Interval, Ints, cluster_sums, codes_of, coefficient_interval
+from models.drivers.clustered import LEVEL, Floats, Interval, Ints, cautious_interval, cluster_sums, codes_of
 from models.drivers.clustered import influences as cluster_influences
 from models.drivers.clustered import interval as t_interval
 from models.drivers.panel_effects import EffectError, demean_two_way, independent_columns, make_panel, robustness_value
@@ -33,6 +39,8 @@ _UNIT_PRECISION = 0.1  # a rep's effect has prior sd 3 on the logit: keeps reps 
 _TIME_PRECISION = 0.1
 _RIDGE = 1e-8
 _MAX_STEPS = 60
+_FEWEST_AT_RISK = 10
+_LEAST_MATURITY = 0.1  # what is younger carries no weight, and its share is known badly
 
 
 @dataclass(frozen=True)
@@ -83,6 +91,33 @@ def landmark_frequency(
     return np.where((end >= landmark) & (landmark <= as_of), counted / weeks, np.nan)
 
 
+def matured_share(won_after_days: npt.ArrayLike, age_days: npt.ArrayLike, begin_days: float = 0.0) -> Floats:
+    """Share (0-1) of the leads ever won that are won by each age, shape (n,), among those open at `begin_days`.
+
+    `won_after_days` (n,): days from hand-over to winning, NaN unless won; `age_days` (n,): days from hand-over to the
+    moment asked about. Slow wins of young leads are not on record yet, so the share of wins so slow is taken from the
+    leads old enough to show them: the product-limit estimate in reversed time. 1 where nothing was won.
+
+    References
+    ----------
+    Lagakos, Barraj, De Gruttola (1988), Nonparametric analysis of truncated survival data.
+    """
+    days, age = np.asarray(won_after_days, dtype=np.float64), np.asarray(age_days, dtype=np.float64)
+    won = np.isfinite(days) & (days >= begin_days) & (days <= age)
+    if not won.any():
+        return np.ones(len(age))
+    moments, wins = np.unique(days[won], return_counts=True)
+    # At risk in reversed time: won by then, and old enough to have been seen winning that late.
+    slowest, oldest = np.sort(days[won]), np.sort(age[won])
+    at_risk = np.searchsorted(slowest, moments, side="right") - np.searchsorted(oldest, moments, side="left")
+    # The quickest win's own factor would bring the share to 0; where few are old enough, one of them would halve it.
+    told = at_risk[1:] >= _FEWEST_AT_RISK
+    steps = np.log1p(-np.where(told, wins[1:] / np.maximum(at_risk[1:], 1), 0.0) * (1 - 1e-9))
+    share = np.exp(np.r_[np.cumsum(steps[::-1])[::-1], 0.0])
+    found = np.searchsorted(moments, age, side="right")
+    return np.where(found > 0, share[np.maximum(found - 1, 0)], 0.0)
+
+
 def win_effect(
     unit: npt.ArrayLike,
     time: npt.ArrayLike,
@@ -92,25 +127,32 @@ def win_effect(
     *,
     instrument: npt.ArrayLike | None = None,
     worth: npt.ArrayLike | None = None,
+    maturity: npt.ArrayLike | None = None,
     level: float = LEVEL,
 ) -> LeadEffect:
     """Finite step of +1 on the win probability (a treatment of 0 and 1: done against not done).
 
     `unit` rep (n,), `time` month of assignment (n,) whole numbers, `treatment` (n,), `outcome` 0 or 1 (n,),
     `controls` (n, k) known at assignment. With an `instrument` (n,), such as `others_mean`, only what the instrument
-    moves in the treatment counts (two-stage residual inclusion). `worth` (n,): money that each lead brings when won
-    (default 1). Errors are clustered by unit. Raises EffectError
-    where the treatment does not move within reps or all outcomes are equal.
+    moves in the treatment counts (two stages: the treatment is replaced by what the first stage gives of it).
+    `worth` (n,): money that each lead brings when won (default 1). `maturity` (n,), 0-1: share of the leads ever won
+    that are won by the age of this one (default 1); where it is 0 the row teaches nothing and the step is still
+    averaged over it. Errors are clustered by unit. Raises
+    EffectError where the treatment does not move within reps or all outcomes are equal.
     """
     n = len(np.asarray(unit))
     extra = np.empty((n, 0)) if controls is None else np.asarray(controls, dtype=np.float64).reshape(n, -1)
     value = np.ones(n) if worth is None else np.asarray(worth, dtype=np.float64)
+    ripe = np.ones(n) if maturity is None else np.asarray(maturity, dtype=np.float64)
     given = () if instrument is None else (np.asarray(instrument, dtype=np.float64),)
-    rows = make_panel(unit, time, treatment, outcome, np.column_stack([value, extra, *given]))
-    value, rows = rows.controls[:, 0], replace(rows, controls=rows.controls[:, 1:])
+    rows = make_panel(unit, time, treatment, outcome, np.column_stack([value, ripe, extra, *given]))
+    value, ripe, rows = rows.controls[:, 0], rows.controls[:, 1], replace(rows, controls=rows.controls[:, 2:])
     if instrument is not None:
         rest = _first_stage_residual(rows.unit, rows.time, rows.treatment, rows.controls)
-        rows = replace(rows, controls=np.column_stack([rows.controls[:, :-1], rest]))
+        # The residual stays out of the model: a count over a lead's open time is part of how the lead ended.
+        rows = replace(rows, treatment=rows.treatment - rest, controls=rows.controls[:, :-1])
+    taught = ripe >= _LEAST_MATURITY
+    ripe, rows = np.where(taught, ripe, 0.0), replace(rows, outcome=np.where(taught, rows.outcome, 0.0))
     if not np.isin(rows.outcome, (0.0, 1.0)).all():
         raise EffectError("outcome holds other values than 0 and 1")
     if rows.outcome.min() == rows.outcome.max():
@@ -119,8 +161,8 @@ def win_effect(
     W = _design(rows.treatment, rows.controls, rows.unit, times, n_times)
     n_own = W.shape[1] - (n_times - 1)
     penalty = np.r_[np.full(n_own, _RIDGE), np.full(n_times - 1, _TIME_PRECISION)]
-    theta, alpha = absorbed_logit(rows.outcome, W, rows.unit, penalty)
-    return _finite_step(rows.treatment, rows.outcome, W, rows.unit, theta, alpha, value, level)
+    theta, alpha = absorbed_logit(rows.outcome, W, rows.unit, penalty, ripe)
+    return _finite_step(rows.treatment, rows.outcome, W, rows.unit, theta, alpha, value, ripe, level)
 
 
 def _first_stage_residual(unit: Ints, time: Ints, treatment: Floats, controls: Floats) -> Floats:
@@ -148,14 +190,18 @@ def _design(treatment: Floats, controls: Floats, unit: Ints, times: Ints, n_time
     return np.column_stack([own[:, alive], months[:, 1:]])
 
 
-def absorbed_logit(y: Floats, W: Floats, unit: Ints, penalty: Floats) -> tuple[Floats, Floats]:
-    """Coefficients of W (p,) and unit effects (g,) of a logistic model, by Newton steps with the units eliminated.
+def absorbed_logit(
+    y: Floats, W: Floats, unit: Ints, penalty: Floats, maturity: Floats | None = None
+) -> tuple[Floats, Floats]:
+    """Coefficients of W (p,) and unit effects (g,) of a logistic model, by scoring steps with the units eliminated.
 
-    `penalty` (p,) is a ridge on W's coefficients. Memory grows with rows x p, never with rows x units.
+    `penalty` (p,) is a ridge on W's coefficients. Memory grows with rows x p, never with rows x units. `maturity`
+    (n,): see `win_effect`.
     """
     n_units = int(unit.max()) + 1
+    ripe = np.ones(len(y)) if maturity is None else maturity
     theta = np.zeros(W.shape[1])
-    base = min(max(float(y.mean()), 1e-6), 1 - 1e-6)
+    base = min(max(float(y.sum() / max(ripe.sum(), 1.0)), 1e-6), 1 - 1e-6)
     centre = float(np.log(base / (1 - base)))
     alpha = np.zeros(n_units)
     loss = np.inf
@@ -164,55 +210,72 @@ def absorbed_logit(y: Floats, W: Floats, unit: Ints, penalty: Floats) -> tuple[F
         shrink = 1.0
         while True:
             trial_theta, trial_alpha = theta + shrink * step_theta, alpha + shrink * step_alpha
-            new = _penalised_loss(y, W, unit, centre, trial_theta, trial_alpha, penalty)
+            new = _penalised_loss(y, W @ trial_theta + trial_alpha[unit] + centre, ripe)
+            new += 0.5 * float(penalty @ trial_theta**2) + 0.5 * _UNIT_PRECISION * float(trial_alpha @ trial_alpha)
             if new <= loss + 1e-9 or shrink < 1e-6:
                 break
             shrink /= 2
         theta, alpha, gained, loss = trial_theta, trial_alpha, loss - new, new
         if abs(gained) <= 1e-10 * (1 + abs(new)):
             return theta, alpha + centre
-        step_theta, step_alpha = _newton_step(y, W, unit, centre, theta, alpha, penalty)
+        score, weight = _score(y, W @ theta + alpha[unit] + centre, ripe)
+        step_theta, step_alpha = _newton_step(score, weight, W, unit, theta, alpha, penalty)
     raise EffectError("the logistic model did not converge: the treatment separates won from lost leads")
 
 
-def _penalised_loss(
-    y: Floats, W: Floats, unit: Ints, centre: float, theta: Floats, alpha: Floats, penalty: Floats
-) -> float:
-    eta = W @ theta + alpha[unit] + centre
-    fit = float(np.sum(np.logaddexp(0.0, eta) - y * eta))
-    return fit + 0.5 * float(penalty @ theta**2) + 0.5 * _UNIT_PRECISION * float(alpha @ alpha)
+def _penalised_loss(y: Floats, eta: Floats, maturity: Floats) -> float:
+    """Minus the log-likelihood of winning by now."""
+    # log(1 - m p) = log(1 - p) + log(1 + (1 - m) exp(eta)), without loss of digits at either end
+    rest = -np.logaddexp(0.0, eta) + np.logaddexp(0.0, eta + np.log(np.maximum(1.0 - maturity, 1e-300)))
+    return float(np.sum(y * np.logaddexp(0.0, -eta) - (1 - y) * rest))
+
+
+def _score(y: Floats, eta: Floats, maturity: Floats) -> tuple[Floats, Floats]:
+    """Derivative of the log-likelihood by eta and its expected negative second one, (n,) each."""
+    p = np.asarray(expit(eta), dtype=np.float64)
+    open_share = (1 - p) / np.maximum(1 - maturity * p, 1e-300)
+    score = np.asarray((y - maturity * p) * open_share, dtype=np.float64)
+    weight = np.asarray(maturity * p * (1 - p) * open_share, dtype=np.float64)
+    return score, weight
 
 
 def _newton_step(
-    y: Floats, W: Floats, unit: Ints, centre: float, theta: Floats, alpha: Floats, penalty: Floats
+    score: Floats, weight: Floats, W: Floats, unit: Ints, theta: Floats, alpha: Floats, penalty: Floats
 ) -> tuple[Floats, Floats]:
-    """Solution of the Newton system by the Schur complement of its diagonal unit block."""
+    """Solution of the scoring system by the Schur complement of its diagonal unit block."""
     n_units = len(alpha)
-    p = expit(W @ theta + alpha[unit] + centre)
-    weight = p * (1 - p)
     diagonal = np.bincount(unit, weights=weight, minlength=n_units) + _UNIT_PRECISION
     cross = cluster_sums(W * weight[:, None], unit, n_units)
-    slope = W.T @ (y - p) - penalty * theta
-    slope_unit = np.bincount(unit, weights=y - p, minlength=n_units) - _UNIT_PRECISION * alpha
+    slope = W.T @ score - penalty * theta
+    slope_unit = np.bincount(unit, weights=score, minlength=n_units) - _UNIT_PRECISION * alpha
     schur = W.T @ (W * weight[:, None]) + np.diag(penalty) - cross.T @ (cross / diagonal[:, None])
-    step = np.linalg.lstsq(schur, slope - cross.T @ (slope_unit / diagonal), rcond=None)[0]
+    step = np.asarray(
+        np.linalg.lstsq(schur, slope - cross.T @ (slope_unit / diagonal), rcond=None)[0], dtype=np.float64
+    )
     return step, (slope_unit - cross @ step) / diagonal
 
 
 def _finite_step(
-    treatment: Floats, y: Floats, W: Floats, unit: Ints, theta: Floats, alpha: Floats, worth: Floats, level: float
+    treatment: Floats,
+    y: Floats,
+    W: Floats,
+    unit: Ints,
+    theta: Floats,
+    alpha: Floats,
+    worth: Floats,
+    maturity: Floats,
+    level: float,
 ) -> LeadEffect:
     """Average change of probability by one step, its error by the delta method on clustered scores."""
     n_units = len(alpha)
     eta = W @ theta + alpha[unit]
-    p = expit(eta)
-    weight = p * (1 - p)
+    score, weight = _score(y, eta, maturity)
     total = np.bincount(unit, weights=weight, minlength=n_units) + _UNIT_PRECISION
     means = cluster_sums(W * weight[:, None], unit, n_units) / total[:, None]
     root = np.sqrt(np.maximum(weight, 1e-12))
-    X = root[:, None] * (W - means[unit])  # least squares on X and residuals repeats the last Newton step
-    residuals = (y - p) / root
-    logit = coefficient_interval(X, theta, residuals, unit, correction="CR2", level=level)
+    X = root[:, None] * (W - means[unit])  # least squares on X and residuals repeats the last scoring step
+    residuals = score / root
+    logit = cautious_interval(X, theta, residuals, unit, absorbed=n_units, level=level)
     plain = float(np.linalg.norm(cluster_influences(X, residuals, unit)))
     scores = cluster_sums(X * residuals[:, None], unit, n_units) @ np.linalg.inv(X.T @ X)
     inflation = logit.se / plain if plain > 0 else 1.0

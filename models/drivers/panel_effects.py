@@ -27,6 +27,7 @@ from models.drivers.clustered import (
     Floats,
     Interval,
     Ints,
+    cautious_interval,
     cluster_sums,
     codes_of,
     coefficient_interval,
@@ -134,12 +135,13 @@ def fixed_effects(
     outcome: npt.ArrayLike,
     controls: npt.ArrayLike | None = None,
     *,
-    correction: Correction = "CR2",
+    correction: Correction | None = None,
     level: float = LEVEL,
 ) -> PanelEffect:
     """Two-way fixed-effects estimate with errors clustered by unit.
 
-    A unit seen once teaches nothing about itself and drops out by construction.
+    A unit seen once teaches nothing about itself and drops out by construction. Without a `correction` the error is
+    the larger of the jackknife's and of that of independent rows.
     Raises EffectError where the treatment does not move within units.
     """
     panel = make_panel(unit, time, treatment, outcome, controls)
@@ -231,7 +233,7 @@ def independent_columns(X: Floats, raw: Floats) -> Floats:
 
 
 def _least_squares(
-    within: Floats, raw: Floats, unit: Ints, absorbed: int, method: str, correction: Correction, level: float
+    within: Floats, raw: Floats, unit: Ints, absorbed: int, method: str, correction: Correction | None, level: float
 ) -> PanelEffect:
     """Estimate of the first column of `within` (treatment, outcome, controls...) on the second."""
     y = within[:, 1]
@@ -243,9 +245,13 @@ def _least_squares(
     units, n_units = codes_of(unit)
     if n_units < 2:
         raise EffectError("changes of at least 2 units are needed")
-    found = coefficient_interval(
-        X, coefficients, residuals, units, absorbed=absorbed, correction=correction, level=level
-    )
+    if correction is None:
+        taken_out = n_units + absorbed - 1
+        found = cautious_interval(X, coefficients, residuals, units, absorbed=taken_out, level=level)
+    else:
+        found = coefficient_interval(
+            X, coefficients, residuals, units, absorbed=absorbed, correction=correction, level=level
+        )
     own = X[:, 0] - X[:, 1:] @ np.linalg.lstsq(X[:, 1:], X[:, 0], rcond=None)[0] if X.shape[1] > 1 else X[:, 0]
     influence = np.zeros(int(unit.max()) + 1)
     influence[np.unique(unit)] = influences(X, residuals, units)

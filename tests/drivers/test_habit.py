@@ -5,10 +5,13 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pytest
+from scipy import stats
 
+from features.moments import DAY, HOUR, NEVER
 from models.drivers.effects import effect_rows
-from models.drivers.habit import habit_effect, later_habit, others_mean
+from models.drivers.habit import concurrent_habit, habit_effect, others_mean
 from models.drivers.panel_effects import EffectError, make_panel
+from models.drivers.slow_drift import AFTER, BEFORE, combined_p, drift_p, other_months
 
 
 def frame_of(w, **more):
@@ -48,16 +51,40 @@ def test_a_habit_that_stands_still_leaves_single_leads_and_says_so():
     assert np.mean(found) == pytest.approx(1.0, abs=0.3)
 
 
+def test_the_habit_meanwhile_is_that_of_the_reps_other_leads():
+    """Two reps, one with twice the calls: each lead sees the calls on its neighbours in its own weeks, not its own."""
+    rng = np.random.default_rng(0)
+    n = 400
+    unit, assigned = np.arange(n) % 2, np.sort(rng.integers(0, 700, n)) * DAY
+    rate = np.where(unit == 1, 2.0, 1.0) * np.where(assigned < 350 * DAY, 1.0, 1.5)
+    count = rng.poisson(rate * 8)
+    lead = np.repeat(np.arange(n), count)
+    when = assigned[lead] + 2 * HOUR + (rng.random(len(lead)) * 56 * DAY).astype(np.int64)
+    lead, when = np.r_[np.arange(n), lead], np.r_[assigned + HOUR, when]
+    ended = np.full(n, NEVER)
+    z = concurrent_habit(unit, assigned, ended, 800 * DAY, lead, when)
+    early, late = assigned < 300 * DAY, (assigned > 360 * DAY) & (assigned < 700 * DAY)
+    for rep, level in ((0, 1.0), (1, 2.0)):
+        assert np.mean(z[early & (unit == rep)]) == pytest.approx(level, rel=0.15)
+        assert np.mean(z[late & (unit == rep)]) == pytest.approx(1.5 * level, rel=0.15)
+    k = 150
+    more = np.r_[lead, np.full(50, k)], np.r_[when, assigned[k] + 9 * DAY + np.arange(50)]
+    changed = concurrent_habit(unit, assigned, ended, 800 * DAY, *more)
+    neighbour = next(i for i in range(k + 1, n) if unit[i] == unit[k] and assigned[i] <= assigned[k] + 9 * DAY)
+    assert changed[k] == pytest.approx(z[k], rel=0.05)
+    assert changed[neighbour] > 1.3 * z[neighbour]
+
+
 def test_a_moving_habit_is_used(lead_world):
     w = lead_world(0)
     made = habit_effect(w.unit, w.time, w.early, w.won, w.quality[:, None])
     assert not made.own_only
     assert made.effect.method.endswith("_habit")
-    assert 0 < made.future_p <= 1
+    assert 0 < made.drift_p <= 1
 
 
-def test_a_later_habit_that_knows_the_present_is_seen():
-    """Leads get better for months on end and the rep follows up more in them: the later habit speaks."""
+def test_a_habit_of_other_months_that_knows_the_present_is_seen():
+    """Leads get better for months on end and the rep follows up more in them: other months' habit speaks."""
     rng = np.random.default_rng(2)
     reps, months, per = 60, 30, 12
     unit, time = np.repeat(np.arange(reps), months * per), np.tile(np.repeat(np.arange(months), per), reps)
@@ -65,9 +92,21 @@ def test_a_later_habit_that_knows_the_present_is_seen():
     habit = 2 + 0.6 * hidden + rng.normal(0, 0.6, (reps, months))[unit, time]
     seen = rng.poisson(np.maximum(habit, 0)).astype(float)
     z = others_mean(unit, time, seen)
-    sound = 0.1 * habit + rng.normal(0, 0.5, len(unit))
-    assert later_habit(make_panel(unit, time, seen, sound, z)).p_value > 0.03
-    assert later_habit(make_panel(unit, time, seen, sound + 0.3 * hidden, z)).p_value < 0.001
+    sound = make_panel(unit, time, seen, 0.1 * habit + rng.normal(0, 0.5, len(unit)), z)
+    broken = make_panel(unit, time, seen, sound.outcome + 0.3 * hidden, z)
+    for months in (BEFORE, AFTER):
+        assert other_months(sound, months).p_value > 0.05
+        assert other_months(broken, months).p_value < 0.001
+    assert drift_p(sound, 1) > 0.10
+    assert drift_p(broken, 1) < 0.001
+
+
+def test_two_tests_combined_are_one_p():
+    """Under no drift the combined p is uniform enough: below 0.10 in about a tenth, dependent tests or not."""
+    rng = np.random.default_rng(0)
+    shared = rng.normal(size=4000)
+    p = stats.norm.sf(np.sqrt(0.5) * shared[:, None] + np.sqrt(0.5) * rng.normal(size=(4000, 2)))
+    assert np.mean([combined_p(row) < 0.10 for row in p]) == pytest.approx(0.10, abs=0.02)
 
 
 def test_money_a_month_is_each_leads_change_times_its_worth(lead_world):

@@ -9,7 +9,7 @@ import pytest
 from features.moments import DAY, HOUR, NEVER
 from models.drivers.effects import win_effects
 from models.drivers.habit import others_mean
-from models.drivers.lead_effects import landmark_frequency, win_effect
+from models.drivers.lead_effects import landmark_frequency, matured_share, win_effect
 from models.drivers.panel_effects import EffectError
 
 
@@ -52,6 +52,35 @@ def test_step_error_matches_the_spread_over_worlds():
         found.append(step.estimate)
         errors.append(step.se)
     assert np.mean(errors) == pytest.approx(np.std(found), rel=0.3)
+
+
+def test_matured_share_is_the_product_limit_in_reversed_time():
+    """Twenty leads won after 10 days and twenty after 50; half of the quick ones are too young to show a slow win."""
+    won_after = np.r_[np.full(20, 10.0), np.full(20, 50.0), np.nan, np.nan, np.nan]
+    age = np.r_[np.full(10, 20.0), np.full(30, 100.0), 5.0, 10.0, 60.0]
+    # At 50 days 30 of the won are old enough, 20 of them won just then: a third is won by 10 days.
+    np.testing.assert_allclose(matured_share(won_after, age)[-3:], [0.0, 1 / 3, 1.0], atol=1e-8)
+    np.testing.assert_allclose(matured_share(won_after, age, 20.0)[-3:], [0.0, 0.0, 1.0], atol=1e-8)
+    np.testing.assert_array_equal(matured_share([np.nan, np.nan], [3.0, 4.0]), [1.0, 1.0])
+
+
+def test_young_leads_teach_without_pulling_the_effect_down():
+    """Wins that are still to come: the step is the true one with `maturity`, and too small where they count as lost."""
+    right, wrong = [], []
+    for seed in range(6):
+        rng = np.random.default_rng(seed)
+        unit, time = np.repeat(np.arange(30), 400), np.tile(np.repeat(np.arange(10), 40), 30)
+        d = (time >= rng.integers(3, 12, 30)[unit]).astype(float)
+        p = 1 / (1 + np.exp(1.5 - 0.6 * d - 0.02 * unit))
+        wait, age = rng.exponential(60, len(unit)), (9.5 - time) * 15.0
+        won = (rng.random(len(unit)) < p) & (wait <= age)
+        truth = np.mean(1 / (1 + np.exp(0.9 - 0.02 * unit)) - 1 / (1 + np.exp(1.5 - 0.02 * unit)))
+        share = matured_share(np.where(won, wait, np.nan), age)
+        y = won.astype(float)
+        right.append(win_effect(unit, time, d, y, maturity=share).interval.estimate / truth)
+        wrong.append(win_effect(unit, time, d, y).interval.estimate / truth)
+    assert np.mean(right) == pytest.approx(1.0, abs=0.1)
+    assert np.mean(wrong) < 0.8
 
 
 def test_landmark_frequency_counts_early_follow_ups_of_leads_still_open():

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from models.drivers.clustered import codes_of, coefficient_interval
+from models.drivers.clustered import cautious_interval, codes_of, coefficient_interval
 from models.drivers.guards import run_guards, unit_spread, verdict_of
 from models.drivers.panel_effects import (
     EffectError,
@@ -69,6 +69,29 @@ def test_cr2_equals_the_dense_formula():
     found = coefficient_interval(X, beta, e, clusters)
     assert found.se == pytest.approx(np.sqrt((gram @ meat @ gram)[0, 0]), rel=1e-10)
     assert found.dof == pytest.approx(np.trace(B) ** 2 / np.sum(B**2), rel=1e-10)
+
+
+def test_cr3_is_the_jackknife_over_clusters():
+    """Leaving each cluster out in turn: the sum of squared shifts of the coefficient."""
+    rng = np.random.default_rng(4)
+    clusters, _ = codes_of(rng.integers(0, 8, 80))
+    X = rng.normal(size=(80, 2))
+    y = X[:, 0] + rng.normal(size=80)
+    beta = np.linalg.lstsq(X, y, rcond=None)[0]
+    shifts = [np.linalg.lstsq(X[clusters != g], y[clusters != g], rcond=None)[0][0] - beta[0] for g in range(8)]
+    found = coefficient_interval(X, beta, y - X @ beta, clusters, correction="CR3")
+    assert found.se == pytest.approx(np.linalg.norm(shifts), rel=1e-9)
+
+
+def test_a_cautious_error_is_never_below_that_of_independent_rows():
+    """Residuals that cancel within clusters make a sandwich of nearly nothing."""
+    clusters = np.repeat(np.arange(10), 2)
+    X, residuals = np.ones((20, 1)), np.tile([1.0, -1.0], 10)
+    assert coefficient_interval(X, np.ones(1), residuals, clusters).se < 1e-9
+    found = cautious_interval(X, np.ones(1), residuals, clusters)
+    assert found.se == pytest.approx(np.sqrt(20 / 19 / 20))
+    shared = np.repeat(np.tile([1.0, -1.0], 5), 2)
+    assert cautious_interval(X, np.ones(1), shared, clusters).se > 1.3 * found.se
 
 
 def test_first_differences_equal_a_regression_of_changes():
