@@ -16,8 +16,9 @@ from features.tables import Tables
 from models.drivers.panel_effects import EffectError
 from models.drivers.pilot import LONGEST, PilotPlan, outcome_history, plan_pilot
 from models.drivers.randomised import TwoArms, two_arms
-from training.measure_frames import courses, own_controls
+from training.measure_frames import courses
 
+HISTORY_MONTHS = 12
 TENURE_BANDS = ("<1", "1-2", ">2")
 
 
@@ -58,11 +59,12 @@ def design(
     ids = eligible(tables, as_of, lever)
     if not len(frame):
         raise EffectError("no rep has a whole month on record, so the desk's spread is not known")
+    # A desk that grows varies more by now than it did at first; tenure stays in, as the two arms are read with it in.
+    late = frame.loc[(frame["month"] > int(frame["month"].max()) - HISTORY_MONTHS).to_numpy()]
     history = outcome_history(
-        frame["rep_id"].to_numpy(dtype=object).astype(str),
-        frame["month"].to_numpy(dtype=np.int64),
-        frame["contribution"].to_numpy(dtype=np.float64),
-        own_controls(frame),
+        late["rep_id"].to_numpy(dtype=object).astype(str),
+        late["month"].to_numpy(dtype=np.int64),
+        late["contribution"].to_numpy(dtype=np.float64),
     )
     reps = tables.reps.drop_duplicates("rep_id").set_index("rep_id").reindex(ids)
     years = (as_of - reps["hired_on"].to_numpy(dtype=np.float64)) / (365.25 * DAY)
