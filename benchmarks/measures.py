@@ -132,7 +132,7 @@ def raised(tables: Tables, touched: Touched, factor: float) -> Tables:
     return tables.with_frames(deals=deals.assign(amount=np.where(on, (amount * factor).astype(np.int64), amount)))
 
 
-def invented(tables: Tables, frame: pd.DataFrame, rng: np.random.Generator) -> Touched:
+def invented(frame: pd.DataFrame, rng: np.random.Generator) -> Touched:
     """Half of the reps, chosen by lot, in two rounds."""
     reps = sorted(set(frame["rep_id"]))
     chosen = rng.permutation(reps)[: len(reps) // 2]
@@ -156,7 +156,7 @@ def run_tables(seeds: int) -> Iterator[tuple[dict[tuple[str, str], Tally], str]]
         world = generate(WorldConfig(n_reps=60, n_months=24, seed=500 + seed))
         tables, as_of, rng = world.tables, world.tables.newest(), np.random.default_rng(seed)
         frame = rep_months(tables, as_of, DAYS)
-        touched = invented(tables, frame, rng)
+        touched = invented(frame, rng)
         for name, factor in (("measure, half more", RAISE), ("measure, nothing", 1.0)):
             rich = rep_months(raised(tables, touched, factor), as_of, DAYS)
             effect = effect_of(rich, touched)

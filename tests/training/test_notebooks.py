@@ -52,3 +52,8 @@ def test_drivers_add_up(monkeypatch, tables_folder, copy_of):
     said = run("drivers.ipynb", monkeypatch, tables_folder, copy_of().root)
     assert "the parts add up to" in said
     assert "followups_per_week" in said
+    assert "before_after" in said
+    assert "bare before-after" in said
+    assert "identified: " in said
+    assert "reps first for" in said
+    assert "smallest_effect" in said
