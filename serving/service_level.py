@@ -65,6 +65,7 @@ class Overdue:
         return {
             "lead_id": self.late.lead_id,
             "rep_id": self.late.rep_id,
+            "decided": self.late.stored is not None,
             "given_at": moments.iso(self.late.owned_at, zone),
             "hours": round(self.hours, 1),
             "expected_value": self.value,

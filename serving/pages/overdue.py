@@ -8,6 +8,7 @@ from features.moments import DAY
 from serving import texts
 from serving.http.scoping import Scope
 from serving.overdue_words import moving_sentence, overdue_sentence
+from serving.pages.rep_week import named
 from serving.pages.visit import Visit
 from serving.reports.tables import Cell, Row, TableView, numeric
 
@@ -41,7 +42,7 @@ def _table(visit: Visit, scope: Scope, items: list[dict[str, Any]]) -> TableView
     for one in items:
         best = one["best_rep_id"] if scope.sees_rep(one["best_rep_id"]) else None
         gain = "–" if one["gain"] is None else visit.money(one["gain"], signed=True)
-        known = visit.may("decisions")
+        known = one["decided"] and visit.may("decisions")  # others came by hand-overs of the tables
         rows.append(
             Row(
                 (
@@ -64,7 +65,8 @@ def calls_due(visit: Visit, rep_id: str) -> dict[str, Any] | None:
     if not mine:
         return None
     since = [
-        {"lead_id": one["lead_id"], "since": str(one["given_at"])[:16].replace("T", " ")} for one in mine[:_N_SHOWN]
+        {"lead_id": one["lead_id"], "decided": one["decided"], "since": str(one["given_at"])[:16].replace("T", " ")}
+        for one in mine[:_N_SHOWN]
     ]
     return {"note": visit.t("overdue.mine_note", hours=visit.number(found["contact_hours"])), "leads": since}
 
@@ -78,7 +80,7 @@ def moved_words(visit: Visit, rep_id: str, at: int) -> list[str]:
         said.append(
             visit.t(
                 "overdue.moved_from" if gone else "overdue.moved_to", lead=one["lead_id"],
-                rep=visit.book.name(other), hours=visit.number(one["hours"]),
+                rep=named(visit, other), hours=visit.number(one["hours"]),
                 day=texts.moment_day(visit.lang, one["at"], visit.book.zone),
             )
         )  # fmt: skip

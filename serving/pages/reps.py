@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
 from typing import Annotated, Any, Final
 
@@ -10,9 +9,7 @@ import structlog
 from fastapi import APIRouter, Response
 from markupsafe import Markup
 
-from features import moments
 from features.errors import NoReleaseError, RequestError
-from features.moments import DAY
 from serving import texts
 from serving.http.problems import Problem
 from serving.pages.alerts_page import warning_view
@@ -21,6 +18,7 @@ from serving.pages.drivers_page import asked_against
 from serving.pages.fans import NARROW, fan, leading, outlook_sentence
 from serving.pages.leads import decision_row
 from serving.pages.overdue import calls_due, moved_words
+from serving.pages.rep_week import is_fewer, week_leads, week_reasons, week_summary
 from serving.pages.today import week_name
 from serving.pages.visit import Visit, visits
 from serving.reports import charts
@@ -31,7 +29,6 @@ from serving.store import StoredDecision
 router = APIRouter(include_in_schema=False)
 
 _N_LEADS: Final = 30
-_QUIET: Final = 0.85  # a week with a seventh fewer leads than usual is worth a word
 _log = structlog.get_logger("serving.audit")
 
 
@@ -92,9 +89,11 @@ def show_rep(rep_id: str, visit: Annotated[Visit, visits("warnings")]) -> Respon
         "manager": _manager(visit, seat),
         "left": _left(visit, rep_id),
         "week": week_name(visit, at),
-        "summary": _summary(visit, seat, weeks),
-        "reasons": _reasons(visit, seat, weeks, at),
-        "weeks": _weeks_chart(visit, seat, weeks),
+        "summary": week_summary(visit, seat, weeks, at),
+        "fewer": is_fewer(visit, weeks, at),
+        "reasons": week_reasons(visit, seat, weeks, at),
+        "week_leads": week_leads(visit, rep_id, at),
+        "weeks": _weeks_chart(visit, weeks, week_summary(visit, seat, weeks, at)),
         "moves": moved_words(visit, rep_id, at),
         "calls": calls_due(visit, rep_id),
         "leads": _leads(visit, rep_id),
@@ -115,67 +114,7 @@ def _left(visit: Visit, rep_id: str) -> str:
     return "" if at is None else texts.moment_day(visit.lang, at, visit.book.zone)
 
 
-def _usual(counts: Sequence[int]) -> float | None:
-    """Mean of the whole weeks before the last; None where there are fewer than two."""
-    past = counts[:-1]
-    return sum(past) / len(past) if len(past) >= 2 else None
-
-
-def _summary(visit: Visit, seat: Seat, weeks: Sequence[WeekOfLeads]) -> str:
-    now, usual = weeks[-1].mine if weeks else 0, _usual([week.mine for week in weeks])
-    said = visit.t("rep.got", rep=seat.name, n=now, capacity=seat.capacity)
-    if usual is None:
-        return said + visit.t("rep.no_usual")
-    return said + visit.t("rep.usual", usual=visit.number(usual, 1), n=len(weeks) - 1)
-
-
-def _reasons(visit: Visit, seat: Seat, weeks: Sequence[WeekOfLeads], at: int) -> list[str]:
-    """Why the rep got what he got this week, the hard facts before the machine's weighing."""
-    monday = moments.start_of_week(at, visit.book.zone)
-    said = [
-        visit.t(
-            "rep.absent",
-            first=texts.moment_day(visit.lang, first, visit.book.zone),
-            last=texts.moment_day(visit.lang, last, visit.book.zone),
-        )
-        for first, last in visit.book.absences(seat.rep_id, monday, monday + 7 * DAY)
-    ]
-    if seat.rule in ("capacity_zero", "left", "not_sales", "not_hired"):
-        said.append(visit.t("rep.rule", rule=visit.t(f"rule.{seat.rule}")))
-    elif seat.capacity and seat.used >= seat.capacity:
-        said.append(visit.t("rep.full", used=seat.used, capacity=seat.capacity))
-    return [*said, *_fewer_came(visit, weeks), *_weighing(visit, seat.rep_id, monday)]
-
-
-def _fewer_came(visit: Visit, weeks: Sequence[WeekOfLeads]) -> list[str]:
-    """That fewer leads came in for everybody, where that is so."""
-    usual = _usual([week.all for week in weeks])
-    if usual is None or weeks[-1].all >= _QUIET * usual:
-        return []
-    return [visit.t("rep.quiet_week", n=weeks[-1].all, usual=visit.number(usual, 1))]
-
-
-def _weighing(visit: Visit, rep_id: str, monday: int) -> list[str]:
-    """How the week's other leads were decided against the rep: how many, and for which reason."""
-    counts: Counter[str] = Counter()
-    decided = visit.book.decided_since(monday)
-    others = [one for one in decided if one.owner_rep_id != rep_id]
-    for one in others:
-        rivals: Any = one.record.get("alternatives", [])
-        counts.update(str(rival["why_not"]) for rival in rivals if rival["rep_id"] == rep_id)
-    del counts["chosen"]
-    if not counts:
-        return [visit.t("rep.others", n=len(others))] if others else []
-    parts = [
-        visit.t("rep.weighed_part", n=n, why=visit.t(f"rep.why_not.{code}"))
-        for code, n in counts.most_common()
-        if texts.has(visit.lang, f"rep.why_not.{code}")
-    ]
-    joined = visit.t("report.semicolon").join(parts)
-    return [visit.t("rep.weighed", n=sum(counts.values()), all=len(others), parts=joined)] if parts else []
-
-
-def _weeks_chart(visit: Visit, seat: Seat, weeks: Sequence[WeekOfLeads]) -> ChartView | None:
+def _weeks_chart(visit: Visit, weeks: Sequence[WeekOfLeads], said: str) -> ChartView | None:
     if len(weeks) < 2:
         return None
     title = visit.t("rep.weeks_title", n=len(weeks))
@@ -188,9 +127,7 @@ def _weeks_chart(visit: Visit, seat: Seat, weeks: Sequence[WeekOfLeads]) -> Char
         )
         for at, week in enumerate(reversed(weeks))
     ]
-    svg = charts.bar_chart(
-        bars, title, _summary(visit, seat, weeks), axis_label=visit.t("rep.weeks_axis"), width=NARROW
-    )
+    svg = charts.bar_chart(bars, title, said, axis_label=visit.t("rep.weeks_axis"), width=NARROW)
     return ChartView(title, Markup(svg))  # noqa: S704 texts are escaped by charts
 
 

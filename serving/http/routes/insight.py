@@ -73,7 +73,7 @@ _REASON = {
 }  # fmt: skip
 _OVERDUE = {
     "items": [{
-        "lead_id": "L10423", "rep_id": "R017", "given_at": "2026-02-09T09:17:00+08:00", "hours": 31.5,
+        "lead_id": "L10423", "rep_id": "R017", "decided": True, "given_at": "2026-02-09T09:17:00+08:00", "hours": 31.5,
         "expected_value": 2100.0, "best_rep_id": "R004", "gain": 640.0, "gain_wins": 0.03, "capacity_price": 120.0,
     }],
     "contact_hours": 24.0, "move_uncontacted_hours": None, "activities_known": True,
