@@ -170,6 +170,9 @@ def train(
     contribution: Annotated[
         str, typer.Option("--contribution", help="The same for contribution; see training/own_contribution.py.")
     ] = "",
+    folds: Annotated[
+        int, typer.Option("--folds", min=3, max=36, help="Past months that backtest and gate score, where there are.")
+    ] = 6,
     mlflow: Annotated[
         str, typer.Option("--mlflow", envvar="FAIRLEAD_MLFLOW", help="An MLflow server's address; else HOME/mlruns.")
     ] = "",
@@ -194,7 +197,16 @@ def train(
         raise typer.BadParameter("say why with --reason", param_hint="--promote force")
     session = _session(data, home, config, as_of, lang)
     request = TrainRequest(
-        session.as_of, trials, promote, reason, seed, session.now(), mlflow, win_probability, contribution
+        session.as_of,
+        trials,
+        promote,
+        reason,
+        seed,
+        session.now(),
+        mlflow,
+        win_probability,
+        contribution,
+        folds,
     )
     summary = train_release(
         session.tables,

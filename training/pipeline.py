@@ -40,7 +40,7 @@ from training.release import (
     standing,
     was_withdrawn,
 )
-from training.rolling import Fold, roll, snapshot_of
+from training.rolling import N_ORIGINS, Fold, roll, snapshot_of
 from training.tuning import TrialResult, fold_origins, tune_panel
 from training.unit import ModelUnit
 
@@ -52,7 +52,7 @@ class TrainRequest:
     """What was asked: moment, Optuna trials, promotion (never, gate, force), its reason, seed, and now.
 
     `tracking_uri`: an MLflow server; "" keeps runs in the home's `mlruns`. `win_probability`: a model of one's own as
-    module:Class, "" for ours; `contribution` likewise.
+    module:Class, "" for ours; `contribution` likewise. `folds`: most past months that the backtest and the gate score.
     """
 
     as_of: int
@@ -64,6 +64,7 @@ class TrainRequest:
     tracking_uri: str = ""
     win_probability: str = ""
     contribution: str = ""
+    folds: int = N_ORIGINS
 
 
 @dataclass(frozen=True)
@@ -116,7 +117,7 @@ def train_release(
         amount = AmountModel.fit(sets.pairs, columns)
         settings, trials = _tuned(sets, request, mlruns, say)
         say("forecast backtest")
-        found, folds = roll(tables, config, sets, conversion, settings, rng, say)
+        found, folds = roll(tables, config, sets, conversion, settings, rng, say, request.folds)
         conversion = with_fold_scores(conversion, folds, rng)
         say("effects")
         effects = _effects(sets, conversion, amount, rng)
@@ -150,7 +151,7 @@ def train_release(
 
 
 def _asked(request: TrainRequest) -> dict[str, object]:
-    names = ("seed", "trials", "promote", "reason", "win_probability", "contribution")
+    names = ("seed", "trials", "promote", "reason", "win_probability", "contribution", "folds")
     return {name: value for name, value in asdict(request).items() if name in names}
 
 

@@ -15,6 +15,7 @@ from training import tracking
 from training.pipeline import TrainRequest, train_release
 from training.record import UNIT_EXPERIMENT
 from training.release import Release, ReleaseError, read_release, sha256
+from training.rolling import N_ORIGINS
 
 # What may make a rebuilt release differ, in the order in which to look.
 CAUSES = ("spec_fingerprint", "pairs_sha256", "panel_sha256", "commit", "dirty", "lock_sha256", "gate_sha256")
@@ -83,6 +84,7 @@ def reproduce(
         request = TrainRequest(
             moment, int(asked["trials"]), "never", "reproduce", int(asked["seed"]), moment,
             win_probability=asked.get("win_probability", ""), contribution=asked.get("contribution", ""),
+            folds=int(asked.get("folds", N_ORIGINS)),
         )  # fmt: skip
         summary = train_release(
             tables, config, place / "releases", place / "mlruns", request, fingerprints, progress

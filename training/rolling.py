@@ -75,10 +75,11 @@ def roll(
     settings: BacktestSettings,
     rng: np.random.Generator,
     say: Callable[[str], None],
+    n_origins: int = N_ORIGINS,
 ) -> tuple[Backtest, list[Fold]]:
     """Forecasts from past origins with models of that time, and their win probabilities of the leads that followed."""
     as_of = sets.world.as_of
-    origins = origins_of(tables, as_of)
+    origins = origins_of(tables, as_of, n_origins)
     folds: list[Fold] = []
     ends = dict(zip(origins, [*origins[1:], as_of], strict=False))
     at = sets.pairs["as_of"].to_numpy(dtype=np.int64)

@@ -37,6 +37,12 @@ def verdict_words(reason: str, lang: Lang) -> list[str]:
     return [_check(part.strip(), lang) for part in _BETWEEN.split(reason) if part.strip()]
 
 
+def failed_checks(reason: str, lang: Lang) -> list[str]:
+    """The sentences of those checks that a promotion's reason says failed."""
+    parts = [part.strip() for part in _BETWEEN.split(reason)]
+    return [_check(part, lang) for part in parts if part.startswith("FAIL ")]
+
+
 def _check(said: str, lang: Lang) -> str:
     line = _LINE.fullmatch(said)
     if line is None:

@@ -12,7 +12,7 @@ from serving.fault_words import left_out_words
 from serving.http.problems import Problem
 from serving.pages.drift_section import drift_section
 from serving.pages.forecast_page import backtest_table, choice_sentence, reliability
-from serving.pages.gate_words import verdict_words
+from serving.pages.gate_words import failed_checks, verdict_words
 from serving.pages.today import model_state
 from serving.pages.visit import Sent, Visit, sends, visits
 from serving.reports.tables import Cell, Row, TableView, numeric, text
@@ -44,6 +44,7 @@ def models(visit: Annotated[Visit, visits("models")]) -> Response:
             (str(name), left_out_words(str(reason), visit.lang)) for name, reason in report.get("excluded") or []
         ],
         "releases": _releases(visit, known),
+        "caveat": _caveat(visit, known),
         "rules": core.rule_mode(),
         "may_switch": may_switch,
         "teams": sorted({seat.team_id for seat in visit.book.seats(visit.book.moment()) if seat.team_id})
@@ -108,6 +109,18 @@ def _releases(visit: Visit, known: Mapping[str, Any]) -> TableView | None:
         for one in items
     ]
     return TableView(visit.t("models.releases_caption"), heads, tuple(rows))
+
+
+def _caveat(visit: Visit, known: Mapping[str, Any]) -> dict[str, Any] | None:
+    """What is to be known about a release in use that went live although a check failed; None where all passed."""
+    items: list[Mapping[str, Any]] = known["releases"]
+    taken = [(place, one) for place, one in enumerate(items) if one["version"] == known["in_use"]]
+    mine = next(((place, one) for place, one in taken if one["action"] != "rollback"), None)
+    failed = [] if mine is None else failed_checks(str(mine[1]["reason"]), visit.lang)
+    if mine is None or not failed:
+        return None
+    first = mine[0] == len(items) - 1
+    return {"sentence": visit.t("models.first_failed" if first else "models.failed"), "checks": failed}
 
 
 def _unbroken(day: str) -> str:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import re
 
 import numpy as np
 import pytest
 
-from serving.pages.gate_words import verdict_words
+from serving.pages.gate_words import failed_checks, verdict_words
+from serving.texts import t
 from training.gate import Check, GateRules, Verdict, _calibration_check, _latency_check, _rank_check
 
 
@@ -48,3 +50,27 @@ def test_a_persons_reason_stays_as_it_was_written(lang):
     """Semicolons and colons of a person's own are his."""
     assert verdict_words("after review: fine; signed Li", lang) == ["after review: fine; signed Li"]
     assert verdict_words("", lang) == []
+
+
+FAILED = "FAIL calibration: expected calibration error 0.031, at most 0.020; ok latency: not measured: no pairs"
+
+
+@pytest.mark.parametrize("lang", ["en", "zh"])
+def test_the_models_page_says_plainly_that_a_first_release_failed_a_check(fresh, lang):
+    path = fresh.home / "releases" / "promotions.jsonl"
+    line = json.loads(path.read_text().splitlines()[0])
+    browser = fresh.client()
+
+    def shown(*reasons):
+        lines = [json.dumps({**line, "reason": reason}) for reason in reasons]
+        path.write_text("".join(f"{one}\n" for one in lines), encoding="utf-8")
+        return fresh.Page(browser.get(f"/models?lang={lang}").text).text()
+
+    assert len(failed_checks(FAILED, lang)) == 1
+    page = shown(FAILED)
+    assert t(lang, "models.first_failed") in page
+    assert page.index(failed_checks(FAILED, lang)[0]) < page.index(t(lang, "models.gate_note"))
+    assert t(lang, "models.first_failed") not in shown(FAILED.replace("FAIL", "ok"))
+    later = shown("ok calibration: not measured: no pairs", FAILED)
+    assert t(lang, "models.first_failed") not in later
+    assert t(lang, "models.failed") in later

@@ -9,7 +9,7 @@ from typer.testing import CliRunner
 from features.config import Config
 from features.errors import RequestError
 from serving.cli import app
-from training.release import champion
+from training.release import champion, read_release
 from training.reproduce import reproduce, run_parameters
 
 runner = CliRunner()
@@ -17,7 +17,9 @@ runner = CliRunner()
 
 def test_a_run_is_rebuilt_byte_for_byte_and_a_changed_table_is_named(new_home, tables):
     place = new_home()
-    facts = place.train("2026-02-01", seed=5)
+    facts = place.train("2026-02-01", seed=5, folds=3)  # of four that the history allows
+    scored = read_release(place.releases, facts["release"]).document("report")["backtest"]
+    assert {row["n_origins"] for row in scored} == {3}
     again = reproduce(tables, Config(), place.releases, place.mlruns, facts["release"])
     assert again.equal
     # Whoever works on the code meanwhile changes these two, and nothing else may differ.
