@@ -101,6 +101,26 @@ def test_nobody_gets_more_valuable_leads_than_the_bound(core):
     assert len(used) >= 3
 
 
+@pytest.mark.parametrize("odd", [
+    {"source": ""}, {"source": "从未见过", "industry": "never seen"}, {"territory": "the moon"}, {"employees": None},
+    {"territory": "", "industry": "", "account_id": "", "company_size": "giant"}, {"employees": 1e14, "web_visits": -5},
+])  # fmt: skip
+def test_odd_leads_get_a_decision_or_wait_with_a_reason(core, odd):
+    made = core("[routing]\nexploration = 0.0\n")
+    at, row = new_leads(made, 1)[0]
+    status, body = made.assign({**row, **odd}, decided_at=at, lang="en")
+    said = json.loads(body)
+    assert status == 201
+    assert (said["status"] == "assigned") == (said["rep_id"] is not None)
+    assert said["reasons"]
+    if said["rep_id"] is not None:
+        assert 0.0 < said["win_probability"] < 1.0
+        assert np.isfinite(said["expected_value"])
+    if odd.get("territory") == "the moon":
+        fits = [not str(text) for text in made.state().board.reps["territories"]]
+        assert said["rep_id"] is None or fits[made.state().board.index[said["rep_id"]]]
+
+
 def test_newcomers_get_their_share_of_a_week_one_by_one_and_in_batches(core):
     """Four reps count as newcomers; a share above what they would get lifts theirs over a week's leads."""
     reached = {}
