@@ -96,6 +96,35 @@ class Measure:
 
 
 @dataclass(frozen=True)
+class Webhook:
+    """An endpoint that is told of decisions and warnings as they happen.
+
+    `name`: its section's. `url`: https, or http on this machine. `secret`: `whsec_...`, where the environment gives
+    none. `events`: kinds it wants; all where none is named.
+    """
+
+    name: str
+    url: str
+    secret: str = ""
+    events: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Incoming:
+    """A system that may send webhooks: `name` is salesforce, hubspot or generic.
+
+    `secret` proves who sends, where the environment gives none. `url`: the address as the sender calls it, where a
+    proxy changes it. `columns`: (ours, theirs) of leads. `reps`: (their user id, our rep_id) where they differ.
+    """
+
+    name: str
+    secret: str = ""
+    url: str = ""
+    columns: tuple[tuple[str, str], ...] = ()
+    reps: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True)
 class Config:
     """All settings of one organisation."""
 
@@ -107,3 +136,5 @@ class Config:
     store_url: str = ""
     tables: tuple[tuple[str, TableSource], ...] = ()
     measures: tuple[Measure, ...] = ()
+    webhooks: tuple[Webhook, ...] = ()
+    incoming: tuple[Incoming, ...] = ()

@@ -3,15 +3,29 @@
 from __future__ import annotations
 
 import difflib
+import ipaddress
+import re
 import tomllib
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from pathlib import Path
 from typing import Any, Final
+from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo
 
-from features.config import Config, General, Leads, Measure, Round, Routing, TableSource, Warnings
+from features.config import (
+    Config,
+    General,
+    Incoming,
+    Leads,
+    Measure,
+    Round,
+    Routing,
+    TableSource,
+    Warnings,
+    Webhook,
+)
 from features.contract import SCHEMA
 from features.errors import ConfigError
 
@@ -114,6 +128,34 @@ def _are_rounds(value: Any) -> str:
     return "" if right else "sections [[measures.NAME.rounds]], each with starts_on"
 
 
+def _is_endpoint(value: Any) -> str:
+    must = "an https:// address, or http:// on this machine, without a user or a fragment"
+    try:
+        parts = urlsplit(value) if isinstance(value, str) else None
+        if parts is None or not parts.hostname or parts.port == 0 or parts.username is not None or parts.fragment:
+            return must
+    except ValueError:
+        return must
+    right = parts.scheme == "https" or (parts.scheme == "http" and _on_this_machine(parts.hostname))
+    return "" if right and value.isascii() and value.isprintable() and " " not in value else must
+
+
+def _on_this_machine(host: str) -> bool:
+    try:
+        return host == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def _are_message_kinds(value: Any) -> str:
+    legal = ("decision", "release", "override", "move", "warning")
+    return _are_texts(value) or ("" if set(value) <= set(legal) else f"of {', '.join(legal)}")
+
+
+def _is_secret(value: Any) -> str:
+    return "" if isinstance(value, str) and len(value.strip()) >= 16 else "a text of at least 16 characters"
+
+
 _SECTIONS: Final[dict[str, dict[str, Check]]] = {
     "general": {
         "zone": _is_zone,
@@ -146,6 +188,15 @@ _TABLE: Final[dict[str, Check]] = {
     "columns": _is_renaming,
 }
 
+_WEBHOOK: Final[dict[str, Check]] = {"url": _is_endpoint, "secret": _is_secret, "events": _are_message_kinds}
+_INCOMING: Final[dict[str, Check]] = {
+    "secret": _is_secret,
+    "url": _is_endpoint,
+    "columns": _is_renaming,
+    "reps": _is_renaming,
+}
+_SENDERS: Final = ("salesforce", "hubspot", "generic")
+
 _ROUND: Final[dict[str, Check]] = {"starts_on": _is_date, "teams": _are_texts, "reps": _are_texts}
 _MEASURE: Final[dict[str, Check]] = {**_ROUND, "title": _is_text, "pilot": _is_text, "rounds": _are_rounds}
 
@@ -173,7 +224,7 @@ class _Reading:
             if key not in checks:
                 self.unknown(f"[{name}] {key}", key, checks)
             elif must := checks[key](value):
-                shown = "" if key in ("database", "url") else f", found {value!r}"
+                shown = "" if key in ("database", "url", "secret") else f", found {value!r}"
                 self.wrong.append(f"[{name}] {key} must be {must}{shown}")
             else:
                 right[key] = value
@@ -181,7 +232,7 @@ class _Reading:
 
 
 def _config(given: Mapping[str, Any], reading: _Reading) -> Config:
-    legal = [*_SECTIONS, "tables", "measures"]
+    legal = [*_SECTIONS, "tables", "measures", "webhooks", "incoming"]
     for name in given:
         if name not in legal:
             reading.unknown(f"section [{name}]", name, legal)
@@ -205,7 +256,40 @@ def _config(given: Mapping[str, Any], reading: _Reading) -> Config:
         store_url=values["store"].get("url", ""),
         tables=_tables(given.get("tables", {}), reading),
         measures=_measures(given.get("measures", {}), reading),
+        webhooks=_webhooks(given.get("webhooks", {}), reading),
+        incoming=_incoming(given.get("incoming", {}), reading),
     )
+
+
+def _webhooks(given: Any, reading: _Reading) -> tuple[Webhook, ...]:
+    if not isinstance(given, dict):
+        reading.wrong.append("[webhooks] must hold sections such as [webhooks.crm]")
+        return ()
+    found = []
+    for name, section in given.items():
+        right = reading.section(f"webhooks.{name}", section, _WEBHOOK)
+        if not re.fullmatch(r"[a-z0-9][a-z0-9_-]{0,39}", name):
+            reading.wrong.append(f"[webhooks.{name}] is no name: write small letters, digits, - and _, at most 40")
+        elif isinstance(section, dict) and "url" not in section:
+            reading.wrong.append(f"[webhooks.{name}] needs a url")
+        elif "url" in right:
+            found.append(Webhook(name, right["url"], right.get("secret", ""), tuple(right.get("events", ()))))
+    return tuple(found)
+
+
+def _incoming(given: Any, reading: _Reading) -> tuple[Incoming, ...]:
+    if not isinstance(given, dict):
+        reading.wrong.append("[incoming] must hold sections such as [incoming.hubspot]")
+        return ()
+    found = []
+    for name, section in given.items():
+        if name not in _SENDERS:
+            reading.unknown(f"[incoming.{name}]", name, _SENDERS)
+            continue
+        right = reading.section(f"incoming.{name}", section, _INCOMING)
+        pairs = {key: tuple(right.get(key, {}).items()) for key in ("columns", "reps")}
+        found.append(Incoming(name, right.get("secret", ""), right.get("url", ""), **pairs))
+    return tuple(found)
 
 
 def _measures(given: Any, reading: _Reading) -> tuple[Measure, ...]:

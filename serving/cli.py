@@ -6,13 +6,14 @@ import json
 import sys
 from collections.abc import Callable
 from contextvars import ContextVar
-from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from features.errors import DataError, FairleadError, RequestError
+from serving.command_options import AsJson, AsOf, ConfigFile, Data, HomeDir, Lang
+from serving.exchange_commands import webhooks
 
 app = typer.Typer(
     name="fairlead",
@@ -25,35 +26,6 @@ app = typer.Typer(
         "warns before a target is missed, and explains what drives productivity."
     ),
 )
-
-Data = Annotated[
-    Path | None,
-    typer.Option("--data", help="Folder of tables: one <table>.csv, .parquet or .xlsx each, or a fairlead.toml."),
-]
-HomeDir = Annotated[
-    Path | None,
-    typer.Option("--home", help="Folder of decisions, releases and mlruns. Default: FAIRLEAD_HOME, else here."),
-]
-ConfigFile = Annotated[
-    Path | None,
-    typer.Option("--config", help="A fairlead.toml; wins over those in the data folder and the home."),
-]
-AsOf = Annotated[
-    str | None,
-    typer.Option("--as-of", help="Date or time; nothing later is seen. Default: just after the newest event."),
-]
-
-
-class Language(StrEnum):
-    """What Fairlead speaks."""
-
-    EN = "en"
-    ZH = "zh"
-
-
-Lang = Annotated[Language | None, typer.Option("--lang", help="en or zh. Default: the setting, else en.")]
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]
-
 
 _LANG: ContextVar[str] = ContextVar("lang", default="en")  # the language in which faults are told
 
@@ -543,6 +515,9 @@ def keys_list(home: HomeDir = None, config: ConfigFile = None) -> None:
         found = view.api_keys()
     for key in found:
         typer.echo(f"{key.key_id}  {key.role}  {key.subject}" + ("" if key.revoked_at is None else "  revoked"))
+
+
+app.add_typer(webhooks, name="webhooks")
 
 
 @app.command("verify-log")

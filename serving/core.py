@@ -12,7 +12,7 @@ import json
 import logging
 import tempfile
 import threading
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -29,21 +29,24 @@ from features.errors import (
     UnknownRepError,
 )
 from features.moments import SECOND
-from features.rows import parse_leads_file, parse_rows, upsert
+from features.rows import parse_leads_file
 from features.tables import Tables
 from features.workdays import Workdays
 from serving.board import Board
 from serving.drift_watch import DriftWatch, drift_gauges, last_report
 from serving.http.protocol import ConflictError, DecisionFilters, MetricsSnapshot, Team
 from serving.insight import dump_json, plain_value
+from serving.intake import Intake
 from serving.leads import Lead, leads_of
-from serving.oversight import Oversight, uplift_metrics
+from serving.oversight import uplift_metrics
 from serving.release_probe import probe_release, tree_scorer
-from serving.session import Session, apply_event
+from serving.session import Session, apply_event, clock
 from serving.shadow import Shadow
 from serving.state import State
 from serving.store import Reader, Store, StoredDecision, Transaction, UnknownWarningError
 from serving.texts import as_lang
+from serving.webhooks.delivery import Deliveries
+from serving.webhooks.endpoints import endpoints_of
 from serving.week import Week
 from serving.wording import Json, decision_bytes, one_line
 from training.release import Release, ReleaseError, champion, promotions, read_release, release_for
@@ -58,7 +61,7 @@ ROUTE_COLUMNS = (
 _ERASED_FEED = ("from_rep_id", "rep_id", "by", "reason", "forced", "numbers")
 
 
-class Core(Oversight):
+class Core(Intake):
     """The facade. `dry_run`: decisions go to a copy of the store that is thrown away."""
 
     def __init__(self, session: Session, dry_run: bool = False) -> None:
@@ -80,6 +83,7 @@ class Core(Oversight):
         self._unit = self._load_unit(session.as_of)
         self._state = self._make_state(self._base, last, None)
         self.shadow, self.drift_watch = Shadow(self), DriftWatch(session)
+        self.deliveries: Deliveries | None = None
 
     # -- state --------------------------------------------------------------------------------------------------
 
@@ -182,6 +186,9 @@ class Core(Oversight):
         threading.Thread(target=self._follow_champion, name="fairlead-follower", daemon=True).start()
         self.shadow.start(self._stop)
         self.drift_watch.start(self._stop)
+        endpoints = endpoints_of(self.session.config)
+        self.deliveries = Deliveries(self.store, endpoints, self.zone, clock, self.warning_items)
+        self.deliveries.start(self._stop)
 
     def _follow_champion(self) -> None:
         """Take a promotion or rollback within seconds; a release that cannot be used is refused once and logged."""
@@ -227,6 +234,8 @@ class Core(Oversight):
         self._stop.set()
         if self._clock_thread is not None:
             self._clock_thread.join(timeout=5)
+        if self.deliveries is not None:
+            self.deliveries.join(timeout=2)
         self.store.close()
         if self._scratch is not None:
             self._scratch.cleanup()
@@ -392,47 +401,7 @@ class Core(Oversight):
                 tx.override(lead_id, rep_id=rep_id, at=at, week=week.text, by=by, reason=reason, forced=force)
         return self.decision(lead_id, lang=lang)
 
-    # -- events and data ----------------------------------------------------------------------------------------
-
-    def add_events(self, table: str, rows: Sequence[Mapping[str, object]], *, sender: str) -> Json:
-        """`{"accepted", "seq"}` once durable; DataError lists every bad row, and then nothing was taken."""
-        with self.store.transaction() as tx:
-            state = self._caught_up(tx)
-            tables = self._with_decided_leads(tx, state.board.tables, rows)
-            parsed = parse_rows(table, rows, tables)
-            if parsed.faults:
-                raise DataError(parsed.faults)
-            sent = [dict(row) for row in rows]
-            missing = self._missing_leads(tx, state.board.tables, rows)
-            if missing and table != "leads":
-                # A lead decided here and not yet in the tables comes along, so that the rows find it later too.
-                tx.put_events("leads", missing, received_at=self.session.now(), received_from=sender)
-            seq = tx.put_events(table, sent, received_at=self.session.now(), received_from=sender)
-            if table == "assignments":
-                self._moves(tx, parsed.frame, sender)
-        return {"accepted": len(sent), "seq": seq}
-
-    def _missing_leads(self, tx: Transaction, tables: Tables, rows: Iterable[Mapping[str, object]]) -> list[Json]:
-        """Rows of leads that the store decided, that the events name, and that the tables do not hold yet."""
-        known = set(tables.leads["lead_id"])
-        named = sorted({str(row.get("lead_id", "")) for row in rows} - known - {""})
-        return [dict(stored.lead) for _, stored in sorted(tx.decided(named).items())]
-
-    def _with_decided_leads(self, tx: Transaction, tables: Tables, rows: Sequence[Mapping[str, object]]) -> Tables:
-        missing = self._missing_leads(tx, tables, rows)
-        if not missing:
-            return tables
-        parsed = parse_rows("leads", missing, tables, check_references=False)
-        return upsert(tables, "leads", parsed.frame)
-
-    def _moves(self, tx: Transaction, frame: pd.DataFrame, sender: str) -> None:
-        """Hand-overs of leads that were decided here, to somebody else, are moves on their record."""
-        ordered = frame.sort_values("assigned_at", kind="stable")
-        moments_of = ordered["assigned_at"].to_numpy(dtype=np.int64)
-        for lead_id, rep_id, at in zip(ordered["lead_id"], ordered["rep_id"], moments_of, strict=True):
-            stored = tx.decision(str(lead_id))
-            if stored is not None and stored.owner_rep_id != str(rep_id):
-                tx.move(str(lead_id), rep_id=str(rep_id), at=int(at), by=sender or "events")
+    # -- data -------------------------------------------------------------------------------------------------
 
     def reload_data(self) -> Json:
         """Read the tables again and lay the received events over them."""
@@ -531,7 +500,7 @@ class Core(Oversight):
     def metrics_snapshot(self) -> MetricsSnapshot:
         """Totals from the store, and ages."""
         with self.store.read() as view:
-            counts = view.counts()
+            counts, waiting = view.counts(), view.message_counts()
         now = self.session.now()
         until = self._unit.data_until if self._unit is not None else None
         return MetricsSnapshot(
@@ -545,6 +514,8 @@ class Core(Oversight):
             shadow=self.shadow.counts(),
             uplift=uplift_metrics(self.measured()),
             drift=drift_gauges(last_report(self.session.home)),
+            messages=waiting,
+            deliveries=None if self.deliveries is None else dict(self.deliveries.sent),
         )
 
     def team(self, manager: str) -> Team:

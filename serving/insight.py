@@ -147,19 +147,29 @@ class Insight(ABC):
             states = view.alerts() if view.alerts_are_current(ids) else None
         if states is None:
             with self.store.transaction() as tx:
-                states = tx.sync_alerts(ids, now=state.board.as_of)
+                at = moments.iso(state.board.as_of, self.zone)
+                told = self._alert_words(self.session.lang)
+                states = tx.sync_alerts(
+                    ids,
+                    now=state.board.as_of,
+                    documents=lambda: {
+                        str(one["id"]): one for one in alert_documents(state.alerts, told, lambda _: ("open", at))
+                    },
+                )
         known: Mapping[str, AlertState] = states
-        general = self.session.config.general
-        words = AlertWords(
-            as_lang(lang or self.session.lang), general.currency, general.miss_ratio,
-            self.session.config.routing.contact_hours,
-        )  # fmt: skip
+        words = self._alert_words(lang or self.session.lang)
 
         def status_of(warning_id: str) -> tuple[str, str]:
             found = known.get(warning_id)
             return ("open", "") if found is None else (found.status, moments.iso(found.opened_at, self.zone))
 
         return alert_documents(state.alerts, words, status_of)
+
+    def _alert_words(self, lang: str) -> AlertWords:
+        config = self.session.config
+        return AlertWords(
+            as_lang(lang), config.general.currency, config.general.miss_ratio, config.routing.contact_hours
+        )
 
     def warnings(self, *, lang: str) -> Json:
         """`{"items": [warning]}`."""

@@ -17,6 +17,7 @@ from features.sources import load, load_tables
 from features.tables import Tables
 from serving.home import Home, home_from, store_url
 from serving.store import Store
+from serving.webhooks.endpoints import subscriptions_of
 
 if TYPE_CHECKING:
     from serving.core import Core
@@ -63,7 +64,9 @@ class Session:
     def open_store(self) -> Store:
         """The store of this installation, made where there is none."""
         self.home.root.mkdir(parents=True, exist_ok=True)
-        return Store.open(store_url(self.home, self.config.store_url))
+        store = Store.open(store_url(self.home, self.config.store_url))
+        store.subscriptions = subscriptions_of(self.config)
+        return store
 
     def drift(self) -> DriftReport:
         """What has drifted since the release that answers for `as_of` learnt; NoReleaseError where there is none."""

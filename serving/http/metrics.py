@@ -87,12 +87,30 @@ def _families(found: MetricsSnapshot) -> Iterator[Metric]:
             alarm.add_metric([kind, name], float(is_alarm))
         yield change
         yield alarm
+    yield from _webhooks(found)
     if found.model_age_seconds is not None:
         yield _gauge("model_age_seconds", "Age of the release that decides.", found.model_age_seconds)
     if found.feature_age_seconds is not None:
         yield _gauge("feature_age_seconds", "Age of the newest row or event known.", found.feature_age_seconds)
     if found.uplift is not None:
         yield from _uplift(found.uplift)
+
+
+def _webhooks(found: MetricsSnapshot) -> Iterator[Metric]:
+    if found.messages:
+        kept = GaugeMetricFamily(
+            "fairlead_webhook_messages", "Messages not delivered yet, by state.", labels=["endpoint", "state"]
+        )
+        for (endpoint, state), count in sorted(found.messages.items()):
+            kept.add_metric([endpoint, state], count)
+        yield kept
+    if found.deliveries:
+        tried = CounterMetricFamily(
+            "fairlead_webhook_attempts", "Attempts of this process to deliver.", labels=["endpoint", "result"]
+        )
+        for (endpoint, result), count in sorted(found.deliveries.items()):
+            tried.add_metric([endpoint, result], count)
+        yield tried
 
 
 def _uplift(found: UpliftMetrics) -> Iterator[Metric]:

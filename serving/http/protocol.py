@@ -64,7 +64,8 @@ class MetricsSnapshot:
 
     `fallback`: no model can be used, rules alone decide. `shadow`: decisions that a challenger looked at, by result
     (agree, differ, not_compared, failed, skipped); None without a challenger. `drift`: change and alarm of each
-    (kind, name) as last looked at; None before the first look.
+    (kind, name) as last looked at; None before the first look. `messages`: of webhooks not delivered yet, by
+    (endpoint, waiting or dead); `deliveries`: attempts of this process by (endpoint, delivered or failed).
     """
 
     decisions: Mapping[str, int]
@@ -77,6 +78,8 @@ class MetricsSnapshot:
     shadow: Mapping[str, int] | None = None
     drift: Mapping[tuple[str, str], tuple[float, bool]] | None = None
     uplift: UpliftMetrics | None = None
+    messages: Mapping[tuple[str, str], int] | None = None
+    deliveries: Mapping[tuple[str, str], int] | None = None
 
 
 class ServiceProtocol(Protocol):

@@ -6,6 +6,7 @@ from serving.store.decisions import Counts, DuplicateDecisionError, Page, Stored
 from serving.store.engine import Pulse, Reader, Store, Transaction
 from serving.store.events import EventBatch
 from serving.store.keys import ROLES, ApiKey
+from serving.store.outbox import MESSAGE_KINDS, Message, Subscription
 from serving.store.schema import StoreVersionError
 from serving.store.session import StoreBusyError, StoreError, StoreUnavailableError
 from serving.store.shadow import AGREE, DIFFER, NOT_COMPARED, ShadowChoice
@@ -14,6 +15,7 @@ __all__ = [
     "AGREE",
     "DIFFER",
     "FEED_KINDS",
+    "MESSAGE_KINDS",
     "NOT_COMPARED",
     "ROLES",
     "AlertState",
@@ -22,6 +24,7 @@ __all__ = [
     "DuplicateDecisionError",
     "EventBatch",
     "LogEntry",
+    "Message",
     "Page",
     "Pulse",
     "Reader",
@@ -32,6 +35,7 @@ __all__ = [
     "StoreUnavailableError",
     "StoreVersionError",
     "StoredDecision",
+    "Subscription",
     "Transaction",
     "UnknownWarningError",
     "Verification",

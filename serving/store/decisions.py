@@ -389,6 +389,8 @@ class DecisionWriter(LogWriter, DecisionReader):
             update(schema.placements).where(schema.placements.c.lead_id == lead_id).values(lead_id=f"erased:{erasure}")
         )
         self._erase_events(lead_id)
+        for said in (schema.receipts.c.answer, schema.outbox.c.body):
+            self.connection.execute(delete(said.table).where(said.contains(to_text(lead_id), autoescape=True)))
         return len(seqs)
 
     def _erase_events(self, lead_id: str) -> None:

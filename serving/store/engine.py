@@ -23,11 +23,13 @@ from sqlalchemy.exc import ArgumentError, DBAPIError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from serving.store import schema
-from serving.store.alerts import AlertReader, AlertWriter
+from serving.store.alerts import AlertReader
 from serving.store.chain import GENESIS, LogReader
 from serving.store.decisions import DecisionReader, DecisionWriter
 from serving.store.events import EventReader, EventWriter
 from serving.store.keys import ApiKey, KeyReader, KeyWriter
+from serving.store.outbox import OutboxReader, OutboxWriter, Subscription
+from serving.store.receipts import ReceiptReader, ReceiptWriter
 from serving.store.session import Clock, StoreBusyError, StoreError, StoreUnavailableError
 from serving.store.shadow import ShadowReader, ShadowWriter
 
@@ -54,7 +56,7 @@ class Pulse:
 
 
 @dataclass
-class Reader(LogReader, AlertReader, EventReader, KeyReader, ShadowReader, DecisionReader):
+class Reader(LogReader, AlertReader, EventReader, KeyReader, ShadowReader, OutboxReader, ReceiptReader, DecisionReader):
     """One consistent view of the store: everything read through it is as of the same moment."""
 
     def pulse(self) -> Pulse:
@@ -64,7 +66,7 @@ class Reader(LogReader, AlertReader, EventReader, KeyReader, ShadowReader, Decis
 
 
 @dataclass
-class Transaction(AlertWriter, EventWriter, KeyWriter, ShadowWriter, DecisionWriter, Reader):
+class Transaction(OutboxWriter, EventWriter, KeyWriter, ShadowWriter, ReceiptWriter, DecisionWriter, Reader):
     """The exclusive writer: commits when the block ends, leaves nothing behind when it raises."""
 
     def pulse(self) -> Pulse:
@@ -78,8 +80,11 @@ class Transaction(AlertWriter, EventWriter, KeyWriter, ShadowWriter, DecisionWri
 class Store:
     """Decisions, events, acknowledgements and keys in SQLite or PostgreSQL.
 
-    Threads may share one store. `clock` gives the wall time in microseconds UTC.
+    Threads may share one store. `clock` gives the wall time in microseconds UTC. `subscriptions`: endpoints that get
+    a message about what a transaction writes, in that transaction.
     """
+
+    subscriptions: tuple[Subscription, ...] = ()
 
     def __init__(self, where: Path | str, *, clock: Clock | None = None, wait_seconds: float = _WAIT_SECONDS) -> None:
         self.url = store_url(where)
@@ -135,7 +140,7 @@ class Store:
         self._writing.now = True
         try:
             with _translated(), self._write_engine.connect() as connection, connection.begin():
-                yield Transaction(connection, self._clock)
+                yield Transaction(connection, self._clock, subscriptions=self.subscriptions)
         finally:
             self._writing.now = False
             self._writer.release()

@@ -30,7 +30,7 @@ from sqlalchemy import (
 
 from features.errors import FairleadError
 
-VERSION: Final = 3
+VERSION: Final = 4
 
 # SQLite makes only INTEGER PRIMARY KEY the row's own id; BIGINT would cost a second tree.
 _BIG = BigInteger().with_variant(Integer(), "sqlite")
@@ -164,6 +164,33 @@ shadow_choices = Table(
     Index("shadow_choices_by_lead", "lead_id"),
 )
 
+# Beside the chain too: a message is gone once its endpoint has taken it.
+outbox = Table(
+    "outbox",
+    METADATA,
+    Column("message_id", String(40), primary_key=True),
+    Column("endpoint", String(80), nullable=False),
+    Column("kind", String(20), nullable=False),
+    Column("seq", _BIG),
+    Column("body", Text),
+    Column("created_at", _BIG, nullable=False),
+    Column("next_at", _BIG, nullable=False),
+    Column("attempts", Integer, nullable=False),
+    Column("state", String(8), nullable=False),
+    Column("last_error", Text, nullable=False),
+    Index("outbox_by_turn", "endpoint", "state", "next_at"),
+)
+
+receipts = Table(
+    "receipts",
+    METADATA,
+    Column("source", String(80), primary_key=True),
+    Column("message_id", String(200), primary_key=True),
+    Column("received_at", _BIG, nullable=False),
+    Column("answer", Text, nullable=False),
+    Index("receipts_by_moment", "received_at"),
+)
+
 
 class StoreVersionError(FairleadError):
     """The store was written by a newer Fairlead."""
@@ -179,7 +206,7 @@ def found_version(connection: Connection) -> int:
 def migrate(connection: Connection, now: int) -> None:
     """Bring the store to `VERSION`; called inside an exclusive transaction, so two openers cannot meet in it.
 
-    Version 3 added `shadow_choices`, a table of its own, which `create_all` makes.
+    Version 3 added `shadow_choices`, version 4 `outbox` and `receipts`: tables of their own, which `create_all` makes.
     """
     found = found_version(connection)
     if found > VERSION:

@@ -63,7 +63,7 @@ def test_a_store_of_the_second_version_learns_shadow_and_keeps_what_it_held(url)
         assert inspect(view.connection).has_table("shadow_choices")
         assert view.decision("L1").rep_id == "R1"
         assert view.verify().ok
-        assert view.connection.execute(text("SELECT MAX(version) FROM schema_version")).scalar() == 3
+        assert view.connection.execute(text("SELECT MAX(version) FROM schema_version")).scalar() == 4
 
 
 @pytest.mark.parametrize("limit", [1, 2])

@@ -1,0 +1,37 @@
+"""Options that many commands share."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+Data = Annotated[
+    Path | None,
+    typer.Option("--data", help="Folder of tables: one <table>.csv, .parquet or .xlsx each, or a fairlead.toml."),
+]
+HomeDir = Annotated[
+    Path | None,
+    typer.Option("--home", help="Folder of decisions, releases and mlruns. Default: FAIRLEAD_HOME, else here."),
+]
+ConfigFile = Annotated[
+    Path | None,
+    typer.Option("--config", help="A fairlead.toml; wins over those in the data folder and the home."),
+]
+AsOf = Annotated[
+    str | None,
+    typer.Option("--as-of", help="Date or time; nothing later is seen. Default: just after the newest event."),
+]
+
+
+class Language(StrEnum):
+    """What Fairlead speaks."""
+
+    EN = "en"
+    ZH = "zh"
+
+
+Lang = Annotated[Language | None, typer.Option("--lang", help="en or zh. Default: the setting, else en.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]

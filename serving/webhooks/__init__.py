@@ -1,0 +1,1 @@
+"""Webhooks: what other systems are told as it happens, and what they send."""
