@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import csv
 import io
+import re
+import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
@@ -19,6 +21,7 @@ if TYPE_CHECKING:
 
 Value = str | float | int | None
 _STARTERS: Final = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
+_NO_TIME: Final = (1980, 1, 1, 0, 0, 0)
 XLSX: Final = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"
 CSV: Final = "text/csv; charset=utf-8"
 
@@ -52,7 +55,7 @@ def xlsx_bytes(title: str, heads: Sequence[str], rows: Sequence[Sequence[Value]]
 
 
 def workbook_bytes(sheets: Sequence[Sheet]) -> bytes:
-    """A workbook of at least one sheet, the first row of each fixed, texts as texts."""
+    """A workbook of at least one sheet, the first row of each fixed, texts as texts; same tables, same bytes."""
     from openpyxl import Workbook
 
     book = Workbook()
@@ -62,6 +65,18 @@ def workbook_bytes(sheets: Sequence[Sheet]) -> bytes:
         _fill(book.create_sheet(title), one)
     out = io.BytesIO()
     book.save(out)
+    return _timeless(out)
+
+
+def _timeless(saved: io.BytesIO) -> bytes:
+    """The workbook without the moment of its making, so that the same tables give the same bytes."""
+    out = io.BytesIO()
+    with zipfile.ZipFile(saved) as old, zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as new:
+        for name in old.namelist():
+            body = old.read(name)
+            if name == "docProps/core.xml":
+                body = re.sub(rb"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", b"2000-01-01T00:00:00Z", body)
+            new.writestr(zipfile.ZipInfo(name, _NO_TIME), body, zipfile.ZIP_DEFLATED)
     return out.getvalue()
 
 

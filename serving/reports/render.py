@@ -509,7 +509,7 @@ def _top(one: Attribution | None, currency: str, lang: Lang) -> str:
 def suggestion_words(one: Suggestion, payload: ReportPayload, lang: Lang) -> str:
     """One suggested action in a line: what, what it should bring, how sure that is, and when to look again."""
     made = _suggestion(one, payload, lang)
-    rest = [made[part] for part in ("gain", "evidence", "review") if made[part]]
+    rest = [made[part] for part in ("gain", "evidence", "past", "review") if made[part]]
     return made["what"] + t(lang, "report.colon") + t(lang, "report.joint").join(rest)
 
 
@@ -530,8 +530,21 @@ def _suggestion(one: Suggestion, payload: ReportPayload, lang: Lang) -> dict[str
         "what": what,
         "gain": gain,
         "evidence": t(lang, "report.reps.evidence", verdict=t(lang, f"verdict.{one.evidence}")),
+        "past": _past_rounds(one, payload, lang),
         "review": t(lang, "report.reps.review", day=texts.day(lang, payload.review_on)) if payload.review_on else "",
     }
+
+
+def _past_rounds(one: Suggestion, payload: ReportPayload, lang: Lang) -> str:
+    """Whether past rounds of a course that is suggested worked; "" for what is no course."""
+    past = next((found for found in payload.measures if found.kind == "course" and found.name == one.driver), None)
+    if past is None:
+        return ""
+    if past.estimate is None:
+        return t(lang, "report.reps.past_unknown")
+    if past.includes_zero:
+        return t(lang, "report.reps.past_none")
+    return t(lang, "report.reps.past_found", amount=money(lang, payload.currency, past.estimate, signed=True))
 
 
 def _model_sentence(payload: ReportPayload, lang: Lang) -> str:

@@ -25,7 +25,7 @@ def write(tables, folder):
 
 def outputs(data, home, out, new_leads):
     core = open_session(data, home, None, AS_OF).core(dry_run=True)
-    written = {path.name: path.read_text(encoding="utf-8") for path in core.write_report(out, None)}
+    written = {path.name: path.read_bytes() for path in core.write_report(out, None)}
     return {
         "forecast": core.forecast_csv(None, "rep"),
         "forecast of teams": core.forecast_csv(None, "team"),
@@ -57,7 +57,9 @@ def sides(tmp_path_factory):
     return found
 
 
-@pytest.mark.parametrize("name", ["forecast", "forecast of teams", "warn", "route", "drivers.json", "report.html"])
+@pytest.mark.parametrize(
+    "name", ["forecast", "forecast of teams", "warn", "route", "drivers.json", "report.html", "report.xlsx"]
+)
 def test_hidden_rows_are_as_good_as_absent(sides, name):
     assert len(sides["all"][name]) > 200
     assert sides["all"][name] == sides["known"][name]

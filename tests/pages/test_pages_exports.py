@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import csv
+import datetime as dt
 import io
+from types import SimpleNamespace
 
 import pytest
 from hypothesis import given
@@ -72,3 +74,20 @@ def test_the_driver_report_as_a_workbook(town, lang, sheet):
     cells = [cell for one in book for row in one.iter_rows() for cell in row]
     assert not [cell for cell in cells if cell.data_type == "f"]
     assert "'" + town.FORMULA in {cell.value for cell in cells}
+
+
+def test_the_same_tables_give_the_same_bytes(monkeypatch):
+    """A report compared with an earlier one differs only where its figures do, whenever it was made."""
+    first = xlsx_bytes("t", ["name"], [["x"], [1.5]])
+    monkeypatch.setattr("time.time", lambda: 2_000_000_000.0)
+    monkeypatch.setattr("openpyxl.writer.excel.datetime", SimpleNamespace(datetime=FarOff, timezone=dt.timezone))
+    assert xlsx_bytes("t", ["name"], [["x"], [1.5]]) == first
+    assert load_workbook(io.BytesIO(first)).active["A3"].value == 1.5
+
+
+class FarOff(dt.datetime):
+    """A clock thirty years on."""
+
+    @classmethod
+    def now(cls, tz=None):
+        return cls(2056, 1, 1, tzinfo=tz)

@@ -13,6 +13,7 @@ from openpyxl import load_workbook
 
 from models.drivers.decomposition import with_luck
 from models.drivers.effects import EffectRow
+from models.drivers.suggestions import suggest
 from serving.reports.effect_view import best_lever, effect_words
 from serving.reports.payload import Comparison, drivers_json
 from serving.reports.render import render_report
@@ -128,6 +129,25 @@ def test_it_says_whether_measures_worked_and_what_would_tell(rendered):
     }[lang]
     for words in said:
         assert words in text
+
+
+def test_a_suggested_course_says_whether_past_rounds_worked(payload):
+    """Of the closing course no effect was found; where it was, or was withheld, the words differ."""
+    sure = replace(payload.effects[1], ci_low=400.0)
+    course = suggest({"training:closing": 0.0}, {"training:closing": 1.0}, [sure], 1.0)
+    page = replace(payload.rep_pages[0], suggestions=course)
+    past = payload.measures[2]
+    said = {
+        "past rounds: no effect found": past,
+        "past rounds brought +¥6,000 a month": replace(past, estimate=6_000.0, ci_low=900.0, ci_high=11_000.0),
+        "past rounds: cannot be told": replace(past, estimate=None, ci_low=None, ci_high=None),
+    }
+    for words, measure in said.items():
+        html = render_report(replace(payload, measures=(measure,), rep_pages=(page,)), "en").replace("\u2060", "")
+        assert html.count("past rounds") == html.count(words) == 1
+    assert "past rounds" not in render_report(replace(payload, measures=(), rep_pages=(page,)), "en")
+    book = load_workbook(io.BytesIO(report_workbook(replace(payload, rep_pages=(page,)), "zh")))
+    assert any("以往各批未发现效果" in str(cell.value) for sheet in book for row in sheet.iter_rows() for cell in row)
 
 
 def test_without_routing_nothing_is_said_of_it(payload):
