@@ -24,6 +24,7 @@ Floats = npt.NDArray[np.float64]
 Rows = npt.NDArray[np.bool_]
 
 FEWEST_PEERS = 3
+MOST_GROUPS = 24
 TOP_MONTHS = 12
 _FEWEST_TOP = 3
 _TENURE_YEARS = (1.0, 2.0)
@@ -75,7 +76,8 @@ def peer_groups(tenure: Mapping[str, float], territories: Mapping[str, str] | No
     """Reps by tenure (below one year, one to two, above), and within it by territory.
 
     Peers share at least one territory; a rep without any works everywhere. Where fewer than four share it, tenure
-    alone decides; a band with hardly a peer joins its neighbour.
+    alone decides; a band with hardly a peer joins its neighbour. Each group costs a background of its own: where the
+    mixtures of territories make more than 24, a rep's first territory stands for him, and beyond that none does.
     """
     bands: list[list[str]] = [[] for _ in range(len(_TENURE_YEARS) + 1)]
     for rep, years in sorted(tenure.items()):
@@ -86,7 +88,13 @@ def peer_groups(tenure: Mapping[str, float], territories: Mapping[str, str] | No
             merged[-1] = sorted([*merged[-1], *band])
         else:
             merged.append(band)
-    return [group for band in merged for group in _by_territory(band, territories or {})]
+    given = territories or {}
+    first = {rep: text.split(";")[0] for rep, text in given.items()}
+    for places in (given, first):
+        groups = [group for band in merged for group in _by_territory(band, places)]
+        if len(groups) <= MOST_GROUPS:
+            return groups
+    return [group for band in merged for group in _by_territory(band, {})]
 
 
 def _by_territory(band: Sequence[str], territories: Mapping[str, str]) -> list[PeerGroup]:

@@ -32,6 +32,17 @@ def test_too_few_in_a_territory_are_compared_by_tenure_alone():
     assert groups[tuple("abcde")].background == tuple("abcde")
 
 
+def test_many_mixtures_of_territories_are_told_by_the_first_alone():
+    """Thirty mixtures of six territories make six groups; thirty territories of five reps make one."""
+    reps = [f"R{k:03d}" for k in range(180)]
+    tenure = dict.fromkeys(reps, 3.0)
+    mixed = {rep: f"T{k % 6};M{k % 30}" for k, rep in enumerate(reps)}
+    groups = peer_groups(tenure, mixed)
+    assert (len(groups), {len(group.background) for group in groups}) == (6, {30})
+    many = {rep: f"T{k % 36}" for k, rep in enumerate(reps)}
+    assert [group.kind for group in peer_groups(tenure, many)] == ["tenure"]
+
+
 def test_a_band_with_hardly_a_peer_joins_its_neighbour():
     tenure = dict.fromkeys("abcdef", 0.5) | {"x": 1.5} | dict.fromkeys("mnopq", 4.0)
     assert [group.members for group in peer_groups(tenure)] == [tuple("abcdefx"), tuple("mnopq")]
