@@ -152,12 +152,12 @@ def _check_measures(session: Session) -> None:
                     raise RequestError(f"[measures.{measure.name}]: reps.{column} holds no {', '.join(unknown[:5])}")
 
 
-def parse_as_of(text: str, zone: str) -> int:
-    """Moment of --as-of; a date means its 00:00."""
+def parse_as_of(text: str, zone: str, option: str = "--as-of") -> int:
+    """Moment of --as-of, or of another option; a date means its 00:00."""
     try:
         return moments.parse(text, zone)
     except ValueError as error:
-        raise RequestError(f"--as-of {text!r}: write a date as 2026-06-30 or a time as 2026-06-30T14:00") from error
+        raise RequestError(f"{option} {text!r}: write a date as 2026-06-30 or a time as 2026-06-30T14:00") from error
 
 
 def with_stored_events(tables: Tables, session: Session) -> Tables:
