@@ -92,7 +92,7 @@ def _row(one: MeasureResult, currency: str, lang: Lang) -> Row:
     return Row(
         (
             text(measure_name(one, lang)),
-            text("–" if one.first_month is None else texts.month_code(one.first_month)),
+            text("–" if one.first_month is None else texts.month_code(one.first_month).replace("-", "\u2011")),
             numeric(f"{number(lang, one.n_touched)} / {number(lang, one.n_untouched)}"),
             numeric(cash(one.estimate)),
             numeric(between),
