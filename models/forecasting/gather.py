@@ -30,6 +30,7 @@ Floats = npt.NDArray[np.float64]
 Integers = npt.NDArray[np.int64]
 
 _LANDMARK_EVERY = 14 * moments.DAY
+_MOST_MARKS = 150_000  # leads at landmarks
 _HISTORY = 24 * 28  # days of landmarks that hazards learn from
 _RECENT_WEEKS, _HABIT_WEEKS = 4, 13
 _FOLLOW_UPS_SHRUNK = 5.0  # follow-ups by which a ratio is drawn to 1
@@ -147,6 +148,9 @@ def _landmarks(leads: pd.DataFrame, state: _States, as_of: int, exposure: Exposu
     newest = np.maximum((as_of - ended) // _LANDMARK_EVERY + 1, 1)
     oldest = np.minimum(-((start - as_of) // _LANDMARK_EVERY) - 1, _HISTORY * moments.DAY // _LANDMARK_EVERY)
     n = np.maximum(oldest - newest + 1, 0)
+    # Of a large desk a part of the leads teaches as much as it can, and fits in memory.
+    one_in = max(1, -(-int(n.sum()) // _MOST_MARKS))
+    n = np.where(np.arange(len(n)) % one_in == 0, n, 0)
     row = np.repeat(np.arange(len(leads)), n)
     back = newest[row] + np.arange(int(n.sum())) - np.repeat(np.cumsum(n) - n, n)
     at = as_of - back * _LANDMARK_EVERY
