@@ -1,10 +1,10 @@
 """Forecast inputs from the tables: what `as_of` knows, cut into the frames that the funnel reads.
 
 Landmarks lie every two weeks before `as_of`. At each, every lead that was open then has a state: the rep's follow-ups a
-lead in the last four weeks against his own habit before, the lead's own follow-ups, days of silence, the stage, the
-days in it and how they compare with the days on the way to it (a lead that came this far fast will not wait long for
-the rest), the close that was expected. What became of it in the weeks after teaches what such a state means for the
-weeks that follow, which is what a forecast from today's state asks.
+lead in the last four weeks against his own habit before, the lead's own follow-ups, what came of the last of them, days
+of silence, the stage, the days in it and how they compare with the days on the way to it (a lead that came this far
+fast will not wait long for the rest), the close that was expected. What became of it in the weeks after teaches what
+such a state means for the weeks that follow, which is what a forecast from today's state asks.
 
 References: van Houwelingen (2007), "Dynamic prediction by landmarking in event history analysis", Scand. J. Stat. 34.
 """
@@ -232,6 +232,7 @@ class _States:
         self.week = _by_week(known, leads, as_of)
         ids = pd.Index(leads["lead_id"])
         self.activity = _Last(ids, known.activities["lead_id"], known.activities["known_at"])
+        self.outcome = _outcomes(known.activities)
         order = ["known_at", "entered_at", "stage"]
         self.stages = known.stages.sort_values(order, kind="stable").reset_index(drop=True)
         self.staged = _Last(ids, self.stages["lead_id"], self.stages["known_at"])
@@ -241,6 +242,9 @@ class _States:
         when = np.broadcast_to(np.asarray(at, dtype=np.int64), (len(frame),))
         silent_from = np.maximum(self.activity.time_before(lead, when), self.assigned[lead])
         out = frame.assign(silent_log_days=np.log1p(self.exposure.between(np.minimum(silent_from, when), when)))
+        if self.outcome is not None:
+            at_row = self.activity.row_before(lead, when)
+            out = out.assign(last_outcome=np.where(at_row >= 0, self.outcome[np.maximum(at_row, 0)], ""))
         if self.week.done.sum() > 0:
             out = out.assign(
                 follow_up_log_ratio=self._ratio(lead, when), lead_follow_up_log_ratio=self._own(lead, when)
@@ -287,6 +291,12 @@ class _States:
         row = self.week.reps.get_indexer(pd.Index(self.rep[lead]))
         fine = (row >= 0) & (column >= 0) & (column <= n_weeks)
         return np.where(fine, table[np.maximum(row, 0), np.clip(column, 0, n_weeks)], np.nan)
+
+
+def _outcomes(activities: pd.DataFrame) -> npt.NDArray[np.object_] | None:
+    """What came of each activity, as told; None where nobody tells."""
+    texts = activities["outcome"].astype(str).to_numpy(dtype=object)
+    return texts if len(texts) and bool((texts != "").any()) else None
 
 
 class _Last:

@@ -26,6 +26,7 @@ _EFFECTIVE = 5.0 / 7.0  # working days a calendar day
 STATES = ("follow_up_log_ratio", "lead_follow_up_log_ratio", "silent_log_days", "stage_log_days", "close_log_days")
 _SHORTEST = 0.05  # a lead closed at the moment of hand-over was still at risk for some minutes
 _SOURCES_KEPT = 12
+_OUTCOMES_KEPT = 10
 _P_BINS = 16
 _STATE_BINS = 7
 _MOST_LOG_ODDS = 6.0
@@ -49,6 +50,7 @@ class HazardSettings:
     state: float = 20.0
     stage_pace: float = 10.0
     pace: float = 4.0
+    outcome: float = 8.0
     pooled: float = 2.0
     n_newton: int = 30
 
@@ -65,6 +67,7 @@ class HazardModel:
     sources: tuple[str, ...]
     stages: tuple[str, ...]
     paces: tuple[str, ...]
+    outcomes: tuple[str, ...]
     states: tuple[str, ...]
     centre: tuple[float, ...]
     win: Floats
@@ -82,11 +85,12 @@ class HazardModel:
         codes = _codes(frame, "source", self.sources)
         stages = _codes(frame, "stage", self.stages)
         paces = _codes(frame, "stage_pace", self.paces)
+        outcomes = _codes(frame, "last_outcome", self.outcomes)
         odds = log_odds(frame["p_win"].to_numpy(dtype=np.float64))
         states = _states(frame, self.states, self.centre)
         win, loss = np.empty((n, n_bands)), np.empty((n, n_bands))
         for band in range(n_bands):
-            X = _design(self, np.full(n, band), codes, stages, paces, odds, states)
+            X = _design(self, np.full(n, band), codes, stages, paces, outcomes, odds, states)
             win[:, band] = np.exp(np.clip(X @ self.win, -25.0, 5.0))
             loss[:, band] = np.exp(np.clip(X @ self.loss, -25.0, 5.0))
         return win, loss
@@ -104,6 +108,7 @@ class HazardModel:
             "sources": list(self.sources),
             "stages": list(self.stages),
             "paces": list(self.paces),
+            "outcomes": list(self.outcomes),
             "states": list(self.states),
             "centre": list(self.centre),
             "win": [float(v) for v in self.win],
@@ -120,6 +125,7 @@ class HazardModel:
             sources=tuple(str(v) for v in _items(parts, "sources")),
             stages=tuple(str(v) for v in _items(parts, "stages")),
             paces=tuple(str(v) for v in _items(parts, "paces")) if "paces" in parts else (),
+            outcomes=tuple(str(v) for v in _items(parts, "outcomes")) if "outcomes" in parts else (),
             states=tuple(str(v) for v in _items(parts, "states")),
             centre=tuple(float(v) for v in _items(parts, "centre")),
             win=np.array([float(v) for v in _items(parts, "win")]),
@@ -151,16 +157,18 @@ def fit_hazards(
     known = spells["source"].astype(str).value_counts()
     stages = sorted(set(spells["stage"].astype(str)) - {""}) if "stage" in spells.columns and with_states else []
     paces = sorted(set(spells["stage_pace"].astype(str)) - {""}) if "stage_pace" in spells.columns and stages else []
+    outcomes = sorted(_most(spells, "last_outcome", _OUTCOMES_KEPT)) if with_states else []
     states = tuple(
         s for s in STATES if with_states and s in spells.columns and bool(np.isfinite(spells[s].to_numpy(float)).any())
     )
     sources = sorted(known.index[:_SOURCES_KEPT])
     shell = pooled or HazardModel(
-        tuple(float(e) for e in edges), tuple(sources), tuple(stages), tuple(paces), states, _centres(spells, states),
+        tuple(float(e) for e in edges), tuple(sources), tuple(stages), tuple(paces), tuple(outcomes), states,
+        _centres(spells, states),
         np.empty(0), np.empty(0), int((spells["event"] == "won").sum()), int((spells["event"] == "lost").sum()),
     )  # fmt: skip
     cells = _cells(spells, shell)
-    X = _design(shell, cells.band, cells.source, cells.stage, cells.pace, cells.odds, cells.states)
+    X = _design(shell, cells.band, cells.source, cells.stage, cells.pace, cells.outcome, cells.odds, cells.states)
     to_win, precision = _priors(shell, settings, odds_slope=1.0)
     to_loss, _ = _priors(shell, settings, odds_slope=0.0)
     if pooled is not None:
@@ -228,6 +236,7 @@ class _Cells:
     source: Integers
     stage: Integers
     pace: Integers
+    outcome: Integers
     odds: Floats
     states: Floats
     days: Floats
@@ -240,6 +249,14 @@ def _items(parts: Mapping[str, object], name: str) -> Sequence[float | str]:
     if not isinstance(value, list):
         raise TypeError(f"{name} of a hazard model is a list, found {type(value).__name__}")
     return value
+
+
+def _most(frame: pd.DataFrame, column: str, most: int) -> list[str]:
+    """The most frequent texts of a column that are not empty."""
+    if column not in frame.columns:
+        return []
+    texts = frame[column].astype(str)
+    return list(texts.loc[texts != ""].value_counts().index[:most])
 
 
 def _codes(frame: pd.DataFrame, column: str, known: tuple[str, ...]) -> Integers:
@@ -282,7 +299,10 @@ def _cells(spells: pd.DataFrame, shell: HazardModel) -> _Cells:
     stop = np.maximum(spells["age_stop"].to_numpy(dtype=np.float64), start + _SHORTEST)
     event = spells["event"].to_numpy(dtype=object)
     odds_bin, odds_mean = _binned(log_odds(spells["p_win"].to_numpy(dtype=np.float64)), _P_BINS)
-    named = (("source", shell.sources), ("stage", shell.stages), ("stage_pace", shell.paces))
+    named = (
+        ("source", shell.sources), ("stage", shell.stages), ("stage_pace", shell.paces),
+        ("last_outcome", shell.outcomes),
+    )  # fmt: skip
     keys = [*(_codes(spells, column, known) for column, known in named), odds_bin]
     states = _states(spells, shell.states, shell.centre)
     means = []
@@ -294,9 +314,10 @@ def _cells(spells: pd.DataFrame, shell: HazardModel) -> _Cells:
     rows = _sum_bands(start, stop, event, inverse, len(alike), shell.edges)
     band, group = np.nonzero(rows[0] > 0)
     chosen = alike[group]
-    state_means = [mean[chosen[:, 4 + i]] for i, mean in enumerate(means)]
+    state_means = [mean[chosen[:, 5 + i]] for i, mean in enumerate(means)]
     return _Cells(
-        band.astype(np.int64), chosen[:, 0], chosen[:, 1], chosen[:, 2], odds_mean[chosen[:, 3]],
+        band.astype(np.int64), chosen[:, 0], chosen[:, 1], chosen[:, 2], chosen[:, 3],
+        odds_mean[chosen[:, 4]],
         np.column_stack(state_means) if state_means else np.zeros((len(group), 0)),
         rows[0][band, group], rows[1][band, group], rows[2][band, group],
     )  # fmt: skip
@@ -328,10 +349,11 @@ def _sum_bands(
 
 
 def _design(
-    model: HazardModel, band: Integers, source: Integers, stage: Integers, pace: Integers, odds: Floats,
+    model: HazardModel, band: Integers, source: Integers, stage: Integers, pace: Integers, outcome: Integers,
+    odds: Floats,
     states: Floats,
 ) -> Floats:  # fmt: skip
-    """Columns: 1, bands, sources, bands x sources, stages, stages x days in them, paces, odds, odds x age, states."""
+    """Columns: 1, bands, sources, both, stages, stages x days in them, paces, outcomes, odds, odds x age, states."""
     n, n_bands, n_sources = len(band), len(model.edges), len(model.sources)
     X = np.zeros((n, _width(model)))
     rows = np.arange(n)
@@ -352,6 +374,9 @@ def _design(
     paced = pace >= 0
     X[rows[paced], at + pace[paced]] = 1.0
     at += len(model.paces)
+    told = outcome >= 0
+    X[rows[told], at + outcome[told]] = 1.0
+    at += len(model.outcomes)
     X[:, at] = odds
     X[:, at + 1] = odds * (band - (n_bands - 1) / 2.0) / n_bands
     X[:, at + 2 :] = states
@@ -367,6 +392,7 @@ def _width(model: HazardModel) -> int:
         + n_bands * n_sources
         + _n_stage_columns(model)
         + len(model.paces)
+        + len(model.outcomes)
         + 2
         + len(model.states)
     )
@@ -388,6 +414,7 @@ def _priors(model: HazardModel, settings: HazardSettings, odds_slope: float) -> 
             np.full(len(model.stages), settings.stage),
             np.full(_n_stage_columns(model) - len(model.stages), settings.stage_pace),
             np.full(len(model.paces), settings.pace),
+            np.full(len(model.outcomes), settings.outcome),
             [settings.odds, settings.odds_by_age],
             np.full(len(model.states), settings.state),
         )

@@ -36,7 +36,7 @@ _ORDER: Mapping[str, tuple[str, ...]] = {
     "repeats": ("rep_id", "closed_at", "amount"),
     "absences": ("rep_id", "starts_on", "ends_on"),
 }
-_TEXT = {"rep_id", "lead_id", "team_id", "source", "event", "stage", "stage_pace"}
+_TEXT = {"rep_id", "lead_id", "team_id", "source", "event", "stage", "stage_pace", "last_outcome"}
 
 
 @dataclass(frozen=True)
@@ -72,9 +72,9 @@ class ForecastInputs:
         `lead_id, rep_id, age_days` (effective working days since hand-over), `source, p_win` (ever won, as judged at
         hand-over), `expected_amount` if won, `amount_log_sd`; optional states: `stage`, `stage_log_days` (log1p of
         effective days in it), `stage_pace` (stage and band of the days in it over those on the way to it),
-        `lead_follow_up_log_ratio` (log of the lead's own follow-ups over the desk's at its age), `close_log_days` (to
-        the close expected at it), `follow_up_log_ratio` (log of recent follow-ups over the rep's own habit),
-        `silent_log_days` (log1p of effective days without activity).
+        `last_outcome` (of its newest activity), `lead_follow_up_log_ratio` (log of the lead's own follow-ups over the
+        desk's at its age), `close_log_days` (to the close expected at it), `follow_up_log_ratio` (log of recent
+        follow-ups over the rep's own habit), `silent_log_days` (log1p of effective days without activity).
     spells
         Leads' whole lives at risk, see `hazards.fit_hazards`.
     landmarks

@@ -144,6 +144,24 @@ def test_a_pace_that_wins_sooner_is_told_from_others_of_its_stage():
     assert HazardModel.from_parts(model.to_parts()).paces == ("offer|3", "offer|7")
 
 
+def test_the_outcome_of_the_last_activity_tells_where_it_means_something():
+    """Leads last heard to be interested are won three times as fast; outcomes thrown like dice tell nothing."""
+    rng = np.random.default_rng(6)
+    n = 6_000
+    interested, dice = rng.random(n) < 0.3, rng.choice(["a", "b"], n)
+    t = rng.exponential(1.0 / np.where(interested, 0.03, 0.01))
+    spells = pd.DataFrame({
+        "rep_id": "A", "age_start": 0.0, "age_stop": np.minimum(t, 10.0), "event": np.where(t < 10, "won", ""),
+        "source": "web", "p_win": 0.2, "last_outcome": np.where(interested, "interested", "no answer"),
+    })  # fmt: skip
+    meant = fit_hazards(spells)
+    fast, slow = meant.rates(spells.iloc[:2].assign(last_outcome=["interested", "no answer"]))[0][:, 2]
+    assert fast / slow == pytest.approx(3.0, rel=0.25)
+    chance = fit_hazards(spells.assign(last_outcome=dice))
+    a, b = chance.rates(spells.iloc[:2].assign(last_outcome=["a", "b"]))[0][:, 2]
+    assert a / b == pytest.approx(1.0, rel=0.1)
+
+
 def test_hazards_come_back_bit_equal_from_their_parts(world):
     model = fit_hazards(world.inputs(moments.parse("2025-03-01")).canonical().spells)
     again = type(model).from_parts(model.to_parts())
