@@ -33,6 +33,10 @@ LINES: Final[tuple[tuple[str, str], ...]] = (
         r"分配：线索与销售之间存在匹配差异，每条线索各有最合适的人",
     ),
     (
+        r"routing: reps differ; lead x rep interaction is likely but not proven, and is used as far as it is sure",
+        r"分配：销售之间有差异；线索与销售的匹配差异有迹象但尚未证实，按其可靠程度采用",
+    ),
+    (
         r"routing: reps differ, but no lead x rep interaction beyond noise was found",
         r"分配：销售之间有差异，但未发现超出偶然的线索与销售匹配差异",
     ),

@@ -31,6 +31,11 @@ def write_cards(folder: Path, report: Mapping[str, Any]) -> None:
             (folder / f"{name}.{lang}.md").write_text(text, encoding="utf-8")
 
 
+def _routing(findings: Mapping[str, Any]) -> str:
+    likely = findings["routing_mode"] == "pairs" and not findings["interaction"]["supported"]
+    return "likely" if likely else str(findings["routing_mode"])
+
+
 def model_card(report: Mapping[str, Any], lang: str) -> str:
     """Purpose, data, findings, quality by segment, limits, oversight."""
     words, findings, choice = _texts(lang)["model"], report["findings"], report["choice"]
@@ -38,7 +43,7 @@ def model_card(report: Mapping[str, Any], lang: str) -> str:
     parts = [f"# {words['title'].format(**numbers)}"]
     parts += [f"## {words['purpose_title']}", words["purpose"].strip()]
     parts += [f"## {words['data_title']}", words["data"].format(**numbers).strip()]
-    parts += [f"## {words['routing_title']}", words[f"routing_{findings['routing_mode']}"]]
+    parts += [f"## {words['routing_title']}", words[f"routing_{_routing(findings)}"]]
     parts += [f"## {words['quality_title']}", words["conversion"].format(**numbers)]
     parts += [words["calibration"].format(**numbers)]
     method = "+".join(name for name, _ in choice["weights"])

@@ -279,6 +279,8 @@ def _summary(
         "lead_only": "no lead x rep interaction and no rep effect worth routing on was found: "
         "routing goes by load and fairness",
     }[unit.routing_mode]
+    if unit.routing_mode == "pairs" and not findings.interaction.supported:
+        mode = "reps differ; lead x rep interaction is likely but not proven, and is used as far as it is sure"
     forecast = {
         "beats_the_mean": f"the forecast uses {choice.method}, which beats the mean of recent months",
         "mean_not_beaten": "the forecast uses the mean of recent months: nothing beat it",
