@@ -19,6 +19,7 @@ from features.moments import DAY, WEEK
 from models.routing.baselines import FixedPrices, Greedy, Habit, LeastBusy, QuotaQueues, RoundRobin, TieredByTenure
 from models.routing.replay import RoutingPolicy, Stream, attained, hindsight, replay, total_value
 from models.routing.repriced import Repriced
+from models.routing.share import NewcomerShare, solve_shared
 from models.routing.transport import Bounds, solve_transport
 
 Floats = npt.NDArray[np.float64]
@@ -155,7 +156,8 @@ def solver_table() -> None:
     """Prints time and proven gap of the batch solver, compilation apart."""
     rng = np.random.default_rng(1)
     solve_transport(rng.random((5, 3)), np.ones((5, 3), dtype=np.bool_), np.array([1, 1, 1]))
-    print(f"{'leads':>7}{'reps':>6}{'territories':>12}{'load':>6}{'bounds':>8}{'seconds':>9}{'gap':>10}{'GB':>6}")
+    heads = f"{'leads':>7}{'reps':>6}{'territories':>12}{'load':>6}{'bounds':>8}{'seconds':>9}{'gap':>10}{'GB':>6}"
+    print(heads + f"{'with share':>12}{'reached':>9}")
     for n_leads, n_reps in ((1_000, 100), (10_000, 200), (10_000, 1_000)):
         for split in (False, True):
             for load in LOADS:
@@ -179,9 +181,18 @@ def _time_solver(n_leads: int, n_reps: int, split: bool, load: float, bounded: b
     began = time.perf_counter()
     answer = solve_transport(values, eligible, capacity, bounds=bounds)
     took = time.perf_counter() - began
+    newcomer = np.arange(n_reps) < 0.15 * n_reps
+    mine, everybody = NewcomerShare(0.0, newcomer).given(answer.choice, values)
+    wanted = NewcomerShare(1.2 * mine / everybody, newcomer)  # a fifth more than they would get
+    began = time.perf_counter()
+    shared = solve_shared(values, values, eligible, capacity, wanted, bounds=bounds)
+    with_share = time.perf_counter() - began
+    mine, everybody = wanted.given(shared.answer.choice, values)
+    reached = mine / everybody / wanted.share
     memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
     print(
-        f"{n_leads:7d}{n_reps:6d}{split!s:>12}{load:6.1f}{bounded!s:>8}{took:9.3f}{answer.gap:10.1e}{memory:6.2f}",
+        f"{n_leads:7d}{n_reps:6d}{split!s:>12}{load:6.1f}{bounded!s:>8}{took:9.3f}{answer.gap:10.1e}{memory:6.2f}"
+        f"{with_share:12.3f}{reached:9.3f}",
         flush=True,
     )
 
