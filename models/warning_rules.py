@@ -58,7 +58,7 @@ class WarningSettings:
 
     budget: int = 10
     behaviour_share: float = 0.4
-    rep_share: float = 0.14
+    rep_share: float = 0.125
     miss_probability: float = 0.6
     false_discovery_rate: float = 0.1
     drop_evidence: float = 0.0
