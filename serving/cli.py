@@ -14,7 +14,7 @@ import typer
 from features.errors import DataError, FairleadError, RequestError
 from serving.command_options import AsJson, AsOf, ConfigFile, Data, HomeDir, Lang
 from serving.exchange_commands import webhooks
-from serving.people_commands import audit_groups
+from serving.people_commands import audit_groups, erase, retention
 
 app = typer.Typer(
     name="fairlead",
@@ -520,6 +520,8 @@ def keys_list(home: HomeDir = None, config: ConfigFile = None) -> None:
 
 app.add_typer(webhooks, name="webhooks")
 app.command("audit-groups")(audit_groups)
+app.command()(erase)
+app.command()(retention)
 
 
 @app.command("verify-log")

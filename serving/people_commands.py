@@ -1,4 +1,4 @@
-"""Commands about people: the audit by group."""
+"""Commands about people: the audit by group, erasure and retention."""
 
 from __future__ import annotations
 
@@ -56,3 +56,44 @@ def audit_groups(
     if out is not None:
         for path in write_audit(found, out):
             typer.echo(str(path), err=as_json)
+
+
+def erase(
+    reason: Annotated[str, typer.Option("--reason", help="Why; kept in the log, so name nobody in it.")],
+    lead: Annotated[str | None, typer.Option("--lead", help="lead_id of whom nothing shall stay.")] = None,
+    rep: Annotated[
+        str | None, typer.Option("--rep", help="rep_id to be replaced by a name that leads nowhere.")
+    ] = None,
+    home: HomeDir = None,
+    config: ConfigFile = None,
+    lang: Lang = None,
+    as_json: AsJson = False,
+) -> None:
+    """Erase a lead, or a rep's identity, from the store; the log still verifies, and the erasure stands in it."""
+    from serving.retention import erase_lead, erase_rep
+
+    if (lead is None) == (rep is None):
+        raise typer.BadParameter("give one of --lead and --rep", param_hint="--lead")
+    if not reason.strip():
+        raise typer.BadParameter("say why", param_hint="--reason")
+    found = (
+        erase_lead(home, config, lang, lead, reason)
+        if lead is not None
+        else erase_rep(home, config, lang, rep or "", reason)
+    )
+    typer.echo(json.dumps(found.numbers, indent=1) if as_json else "\n".join(found.words))
+
+
+def retention(
+    keep_months: Annotated[int, typer.Option("--keep-months", min=1, max=600, help="Months for which leads are kept.")],
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would go, erase nothing.")] = False,
+    home: HomeDir = None,
+    config: ConfigFile = None,
+    lang: Lang = None,
+    as_json: AsJson = False,
+) -> None:
+    """Erase leads of which nothing was decided or received for so many months; says what went, what stayed, and why."""
+    from serving.retention import retain
+
+    found = retain(home, config, lang, keep_months, dry_run=dry_run)
+    typer.echo(json.dumps(found.numbers, indent=1) if as_json else "\n".join(found.words))

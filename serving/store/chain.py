@@ -1,7 +1,8 @@
 """The append-only log: every decision, release, override and move, in order, each hashed onto the one before.
 
 The chain is made over salted digests, so a payload can be erased for good while the chain still verifies; an
-erasure is itself logged, and a payload that is missing without one counts as a break.
+erasure is itself logged, and a payload that is missing without one counts as a break. Where a payload lost a name only,
+the erasure's entry holds the digest of what is left, and the old salt is gone, so that the name cannot be guessed back.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import secrets
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -125,9 +126,9 @@ class LogReader(Session):
         erasure, and a tail cut off while decisions still point to it. Keep the `head` elsewhere to find a tail that
         was cut off together with its decisions.
         """
-        previous, expected, erased = GENESIS, 1, self._erased()
+        previous, expected, (erased, rewritten) = GENESIS, 1, self._erased()
         for row in self._chain():
-            reason = _fault(row, expected, previous, erased)
+            reason = _fault(row, expected, previous, erased, rewritten)
             if reason:
                 return Verification(False, expected - 1, previous, expected, reason)
             previous, expected = row.hash, expected + 1
@@ -150,16 +151,23 @@ class LogReader(Session):
                 return
             after = int(rows[-1].seq)
 
-    def _erased(self) -> set[int]:
+    def _erased(self) -> tuple[set[int], dict[int, str]]:
+        """Entries whose payload was erased, and digests of those that were rewritten; the last erasure counts."""
         erased: set[int] = set()
+        rewritten: dict[int, str] = {}
         for body in self.connection.execute(
             select(schema.payloads.c.body)
             .select_from(schema.log.join(schema.payloads, schema.log.c.seq == schema.payloads.c.seq))
             .where(schema.log.c.kind == "erasure")
+            .order_by(schema.log.c.seq)
         ).scalars():
-            listed = to_object(body).get("seqs")
+            said = to_object(body)
+            listed, digests = said.get("seqs"), said.get("rewritten")
             erased.update(listed if isinstance(listed, list) else ())
-        return erased
+            rewritten.update(
+                {int(seq): str(digest) for seq, digest in digests.items()} if isinstance(digests, dict) else {}
+            )
+        return erased, rewritten
 
 
 @dataclass
@@ -211,7 +219,7 @@ class _Row:
     body: str | None
 
 
-def _fault(row: _Row, expected: int, previous: str, erased: set[int]) -> str:
+def _fault(row: _Row, expected: int, previous: str, erased: set[int], rewritten: Mapping[int, str]) -> str:
     if row.seq != expected:
         return f"entry {expected} is missing; the next is {row.seq}"
     if row.previous != previous:
@@ -220,7 +228,7 @@ def _fault(row: _Row, expected: int, previous: str, erased: set[int]) -> str:
         return "the entry was changed"
     if row.body is None or row.salt is None:
         return "" if row.seq in erased else "the payload is gone without a logged erasure"
-    if payload_digest(row.salt, row.lead_id, row.rep_id, row.body) != row.digest:
+    if payload_digest(row.salt, row.lead_id, row.rep_id, row.body) != rewritten.get(row.seq, row.digest):
         return "the payload was changed"
     return ""
 

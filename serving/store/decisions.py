@@ -1,4 +1,4 @@
-"""Decisions, the places they take, and what became of them: releases, overrides, moves, erasure.
+"""Decisions, the places they take, and what became of them: releases, overrides, moves.
 
 The machine's choice (`rep_id`, `record`, `answers`) is written once; who has the lead now is `owner_rep_id`.
 A place is (ISO week, rep, lead): a rep's used places of a week are its distinct leads.
@@ -16,7 +16,7 @@ from sqlalchemy.exc import IntegrityError
 from features.errors import UnknownLeadError
 from serving.store import schema
 from serving.store.chain import LogWriter
-from serving.store.session import Json, Session, StoreError, to_object, to_rows, to_text
+from serving.store.session import Json, Session, StoreError, to_object, to_text
 
 # SQLite takes 32,766 bound values in a statement; a team is far smaller, a whole desk of ids may not be.
 _IN_LIMIT = 10_000
@@ -368,39 +368,6 @@ class DecisionWriter(LogWriter, DecisionReader):
         seq = self.append("move", at, lead_id, rep_id, body)
         self._change(lead_id, last_seq=seq, status="assigned", owner_rep_id=rep_id, owned_at=at)
         return self._known(lead_id)
-
-    def erase_lead(self, lead_id: str, *, at: int, by: str) -> int:
-        """Number of log payloads erased: all that the store says about a lead, in decisions, log, events and shadow.
-
-        Places taken stay counted under a name that leads nowhere. The chain still verifies.
-        """
-        self._known(lead_id)
-        payload = schema.payloads
-        seqs = list(
-            self.connection.execute(
-                select(payload.c.seq).where(payload.c.lead_id == lead_id).order_by(payload.c.seq)
-            ).scalars()
-        )
-        self.connection.execute(delete(payload).where(payload.c.lead_id == lead_id))
-        self.connection.execute(delete(schema.decisions).where(schema.decisions.c.lead_id == lead_id))
-        self.connection.execute(delete(schema.shadow_choices).where(schema.shadow_choices.c.lead_id == lead_id))
-        erasure = self.append("erasure", at, None, None, {"seqs": seqs, "by": by})
-        self.connection.execute(
-            update(schema.placements).where(schema.placements.c.lead_id == lead_id).values(lead_id=f"erased:{erasure}")
-        )
-        self._erase_events(lead_id)
-        for said in (schema.receipts.c.answer, schema.outbox.c.body):
-            self.connection.execute(delete(said.table).where(said.contains(to_text(lead_id), autoescape=True)))
-        return len(seqs)
-
-    def _erase_events(self, lead_id: str) -> None:
-        table = schema.events
-        found = self.connection.execute(
-            select(table.c.seq, table.c.rows).where(table.c.rows.contains(to_text(lead_id), autoescape=True))
-        ).all()
-        for seq, text in found:
-            kept = [row for row in to_rows(text) if row.get("lead_id") != lead_id]
-            self.connection.execute(update(table).where(table.c.seq == seq).values(rows=to_text(kept)))
 
     def _known(self, lead_id: str) -> StoredDecision:
         found = self.decision(lead_id)

@@ -25,7 +25,8 @@ from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from serving.store import schema
 from serving.store.alerts import AlertReader
 from serving.store.chain import GENESIS, LogReader
-from serving.store.decisions import DecisionReader, DecisionWriter
+from serving.store.decisions import DecisionReader
+from serving.store.erasure import ErasureWriter
 from serving.store.events import EventReader, EventWriter
 from serving.store.keys import ApiKey, KeyReader, KeyWriter
 from serving.store.outbox import OutboxReader, OutboxWriter, Subscription
@@ -66,7 +67,7 @@ class Reader(LogReader, AlertReader, EventReader, KeyReader, ShadowReader, Outbo
 
 
 @dataclass
-class Transaction(OutboxWriter, EventWriter, KeyWriter, ShadowWriter, ReceiptWriter, DecisionWriter, Reader):
+class Transaction(OutboxWriter, EventWriter, KeyWriter, ShadowWriter, ReceiptWriter, ErasureWriter, Reader):
     """The exclusive writer: commits when the block ends, leaves nothing behind when it raises."""
 
     def pulse(self) -> Pulse:
@@ -166,6 +167,20 @@ class Store:
                 rows = view.connection.execution_options(yield_per=1_000).execute(select(table))
                 for part in rows.mappings().partitions():
                     tx.connection.execute(table.insert(), [dict(row) for row in part])
+
+    def scrub(self) -> None:
+        """Fold SQLite's write-ahead log into the file and empty it, so that no erased page stays behind.
+
+        StoreBusyError where a reader holds an older view. PostgreSQL frees erased rows by its own vacuum.
+        """
+        if self.dialect != "sqlite":
+            return
+        with _translated(), self._engine.connect() as connection:
+            raw = connection.connection.driver_connection
+            assert isinstance(raw, sqlite3.Connection)
+            busy = raw.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]
+        if busy:
+            raise StoreBusyError("a reader still sees the store as it was before; run the same command again later")
 
     def find_key(self, key: str) -> ApiKey | None:
         """The key that `key` is, unless revoked or unknown."""
