@@ -9,11 +9,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from features.config import Incoming
 from features.errors import DataError, Fault
 from features.rows import parse_rows, upsert
 from features.tables import Tables
 from serving.oversight import Oversight
 from serving.store import Transaction
+from serving.webhooks.endpoints import sender_of
 from serving.wording import Json
 
 if TYPE_CHECKING:
@@ -69,6 +71,10 @@ class Intake(Oversight):
             if key:
                 tx.put_receipt(source, key, answer)
         return answer
+
+    def sender(self, name: str) -> Incoming | None:
+        """The system that may send webhooks under that name, its secret in place; None where none is set."""
+        return sender_of(self.session.config, name)
 
     def take_sent(self, sent: Sequence[Sent], *, sender: str) -> list[Json]:
         """An answer each, all in one transaction; DataError lists every fault, and then nothing was taken.

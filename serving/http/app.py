@@ -15,7 +15,7 @@ from serving.http.metrics import Metrics
 from serving.http.middleware import MAX_BODY_BYTES, Guarded, Observed
 from serving.http.problems import install_problems, language_of
 from serving.http.protocol import Keyring, ServiceProtocol
-from serving.http.routes import assignments, insight, integration, operation
+from serving.http.routes import assignments, insight, integration, operation, webhooks
 from serving.http.schemas import ProblemDocument
 from serving.http.security import Doorkeeper, ProxyTrust
 
@@ -58,7 +58,7 @@ def create_app(
     )
     app.state.service, app.state.metrics = service, metrics
     install_problems(app)
-    for router in (assignments.router, integration.router, insight.router, operation.router, *routers):
+    for router in (assignments.router, integration.router, webhooks.router, insight.router, operation.router, *routers):
         app.include_router(router)
     _add_docs(app)
     app.openapi = lambda: _openapi(app)  # type: ignore[method-assign]  # FastAPI's documented way

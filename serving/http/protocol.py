@@ -15,11 +15,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
+from features.config import Incoming
 from features.errors import RequestError
 from models.forecasting.inputs import Changes
 from serving.store import ApiKey
+
+if TYPE_CHECKING:
+    from serving.intake import Sent
 
 Json = dict[str, object]
 
@@ -122,8 +126,19 @@ class ServiceProtocol(Protocol):
         """The decision with its new owner; ConflictError where the rep is full (unless forced) or has left."""
         ...
 
-    def add_events(self, table: str, rows: Sequence[Mapping[str, object]], *, sender: str) -> Json:
-        """`{"accepted": n, "seq": n}` once durable; DataError lists every bad row, and then nothing was taken."""
+    def add_events(self, table: str, rows: Sequence[Mapping[str, object]], *, sender: str, key: str = "") -> Json:
+        """`{"accepted": n, "seq": n}` once durable; DataError lists every bad row, and then nothing was taken.
+
+        `key`: the caller's idempotency key: the same again gets the same answer.
+        """
+        ...
+
+    def sender(self, name: str) -> Incoming | None:
+        """The system that may send webhooks under that name, its secret in place; None where none is set."""
+        ...
+
+    def take_sent(self, sent: Sequence[Sent], *, sender: str) -> list[Json]:
+        """An answer each, all taken or none; what was seen before is answered as then."""
         ...
 
     def reload_data(self) -> Json:

@@ -43,10 +43,13 @@ ACCESS: Final[Mapping[str, frozenset[str]]] = {
     "metrics": frozenset(),
     "start": frozenset(ROLES),  # the start page, which shows each role what it may see
 }
-# These say nothing about anybody, or guard themselves (/metrics: admin or loopback).
+# These say nothing about anybody, or guard themselves (/metrics: admin or loopback; webhooks: by their signatures).
 OPEN_PATHS: Final = frozenset(
-    {"/healthz", "/readyz", "/docs", "/docs.css", "/openapi.json", "/metrics", "/pages.css", "/sign-in"}
-)
+    {
+        "/healthz", "/readyz", "/docs", "/docs.css", "/openapi.json", "/metrics", "/pages.css", "/sign-in",
+        "/v1/webhooks/generic", "/v1/webhooks/hubspot", "/v1/webhooks/salesforce",
+    }
+)  # fmt: skip
 SESSION_COOKIE: Final = "fairlead_session"
 _CACHED_SECONDS: Final = 1.0
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import APIRouter, Query, Response
+from fastapi import APIRouter, Header, Query, Response
 
 from serving.http.calls import Call, answer, needs
 from serving.http.schemas import DECISION, EventsRequest, answers, problems
@@ -47,9 +47,16 @@ def feed(
         **problems(413, 415),
     },
 )
-def add_events(body: EventsRequest, call: Annotated[Call, needs("events")]) -> Response:
+def add_events(
+    body: EventsRequest,
+    call: Annotated[Call, needs("events")],
+    idempotency_key: Annotated[
+        str | None, Header(description="The same key again gets the same answer for 30 days.", max_length=200)
+    ] = None,
+) -> Response:
     """Rows of one table, all or none: 422 lists every bad row. By key the newest received wins over the tables."""
-    return answer(call.service.add_events(body.table, body.rows, sender=call.principal.subject), 202)
+    once = {"key": idempotency_key} if idempotency_key else {}
+    return answer(call.service.add_events(body.table, body.rows, sender=call.principal.subject, **once), 202)
 
 
 @router.post("/v1/data/reload", summary="Read the tables anew", responses={**answers(_RELOADED), **problems()})
