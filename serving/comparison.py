@@ -86,7 +86,8 @@ class Outcomes:
 class Comparison:
     """All that shadow mode has seen of one challenger. `since`, `until`: moments of the first and last decision.
 
-    `n_held_by_one`: one of both would wait where the other gives the lead away. `outcomes` None: too few leads yet.
+    `n_held_by_both`: agreements in which the lead waits. `n_held_by_one`: one of both would wait where the other gives
+    the lead away. `outcomes` None: too few leads yet.
     """
 
     n: int
@@ -94,6 +95,7 @@ class Comparison:
     since: int | None
     until: int | None
     agreement: Share
+    n_held_by_both: int
     n_held_by_one: int
     worth: Worth
     sources: tuple[Group, ...]
@@ -110,11 +112,12 @@ def compare(choices: Sequence[ShadowChoice], outcomes: Outcomes | None) -> Compa
     frame = _frame(choices)
     compared = frame.loc[frame["result"].isin([AGREE, DIFFER]).to_numpy()].reset_index(drop=True)
     given = _given_by_both(compared)
-    held = int((compared["rep"].isna() != compared["would"].isna()).sum())
+    waits, would_wait = compared["rep"].isna(), compared["would"].isna()
+    held = int((waits & would_wait).sum()), int((waits != would_wait).sum())
     moments_of = [one.decided_at for one in choices]
     return Comparison(
         len(choices), len(choices) - len(compared), min(moments_of, default=None), max(moments_of, default=None),
-        agreement(compared), held, worth(given), _sources(compared), _reps(compared), outcomes,
+        agreement(compared), *held, worth(given), _sources(compared), _reps(compared), outcomes,
     )  # fmt: skip
 
 

@@ -53,6 +53,7 @@ def _agreement(visit: Visit, found: Comparison) -> str:
         low=visit.percent(one.ci_low),
         high=visit.percent(one.ci_high),
         n=visit.number(one.n),
+        both=visit.number(found.n_held_by_both),
         held=visit.number(found.n_held_by_one),
     )
 

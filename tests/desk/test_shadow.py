@@ -63,6 +63,8 @@ def test_a_twin_of_the_champion_makes_the_same_choices_through_a_week_of_overloa
     assert set(found) >= {one["lead_id"] for one in said}
     seen = compare(list(found.values()), None)
     assert seen.agreement.n == seen.agreement.n_agree >= 55
+    assert seen.n_held_by_both == sum(one["status"] == "held" for one in said)
+    assert seen.n_held_by_one == 0
     assert seen.worth.champion_by_champion == pytest.approx(seen.worth.challenger_by_challenger)
     by_lead = {one["lead_id"]: one for one in said}
     first = found[said[0]["lead_id"]]

@@ -41,7 +41,7 @@ def models(call: Annotated[Call, needs("models")]) -> Response:
 _CHALLENGER = {
     "challenger": "20260301-0d5b1c7a9e42", "champion": "20260201-6b1f0c2d3e4a", "refused": "", "failed": 0,
     "skipped": 0, "n": 412, "n_not_compared": 37, "since": "2026-03-02T09:00:00+08:00",
-    "until": "2026-03-20T18:00:00+08:00", "n_held_by_one": 12,
+    "until": "2026-03-20T18:00:00+08:00", "n_held_by_both": 140, "n_held_by_one": 12,
     "agreement": {"n": 375, "n_agree": 281, "share": 0.749, "ci_low": 0.711, "ci_high": 0.784},
     "worth": {
         "n": 352, "champion_by_champion": 5210.0, "challenger_by_champion": 5104.0, "champion_by_challenger": 5388.0,
