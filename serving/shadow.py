@@ -124,8 +124,9 @@ class ShadowDesk(RoutingDesk):
         )
         return values, choice.rep
 
-    def saw(self, entry: LogEntry, stored: StoredDecision) -> None:
+    def saw(self, view: Reader, entry: LogEntry, stored: StoredDecision) -> None:
         """Move on over an entry."""
+        waited = bool(self.ledger.waiting(entry.at))
         if entry.kind == "override":
             self._seen.changed_hands(stored.lead_id)
         elif entry.kind in ("decision", "release"):
@@ -135,6 +136,10 @@ class ShadowDesk(RoutingDesk):
             if entry.rep_id is not None and week:
                 high = bool((entry.body or {}).get("high_value"))
                 self.book.took(entry.at, entry.rep_id, stored.lead_id, high=high)
+        if entry.kind == "decision" and waited and self.settings().mode == "priced":
+            # Waiting leads were looked at again right after it: where a new price was due, it was solved then.
+            tx = cast("Transaction", _Earlier(view, entry.seq + 1))
+            self.book.prices(tx, entry.at, self._scenario_at(entry.at))
 
 
 @dataclass
@@ -269,7 +274,7 @@ class Shadow:
             _LOG.exception("the challenger could not be asked about one decision")
             return None
         finally:
-            self._desk.saw(entry, stored)
+            self._desk.saw(view, entry, stored)
 
     def _asked(self, view: Reader, entry: LogEntry, stored: StoredDecision, state: State) -> ShadowChoice | None:
         age = (self.core.session.now() - entry.logged_at) / SECOND
