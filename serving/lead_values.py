@@ -33,6 +33,7 @@ _DECIDED_BY: Final = {
     "pair_account_leads": "account_id",
 }
 _MOST_REMEMBERED: Final = 20_000
+_MOST_PAIR_BYTES: Final = 32_000_000
 
 
 class LeadReader:
@@ -117,7 +118,7 @@ class LeadReader:
         text = lead.text(column) if column else "\t".join(lead.text(kind) for kind in (*_KINDS, "account_id"))
         key = (name, text)
         if key not in self._pairs:
-            _forget(self._pairs)
+            _forget(self._pairs, max(_MOST_PAIR_BYTES // max(self._all_at.nbytes, 1), 64))
             self._pairs[key] = self._made(name, text, lead)
         return self._pairs[key]
 
@@ -164,7 +165,9 @@ def _code(words: pd.Index, text: str) -> Ints:
         return np.array([-1], dtype=np.int64)
 
 
-def _forget(remembered: dict[tuple[str, str], float] | dict[tuple[str, str], Floats]) -> None:
+def _forget(
+    remembered: dict[tuple[str, str], float] | dict[tuple[str, str], Floats], most: int = _MOST_REMEMBERED
+) -> None:
     """Callers choose the texts, so what is remembered is bounded."""
-    if len(remembered) >= _MOST_REMEMBERED:
+    if len(remembered) >= most:
         remembered.clear()

@@ -57,6 +57,8 @@ class WaitingLeads:
     def prospects(self, held: Sequence[StoredDecision]) -> list[StoredDecision]:
         """Those of the leads that a rep found himself, in their order."""
         known = self._finders
+        if len(known) > max(4 * len(held), 64 * _FIRST_ROWS):
+            known.clear()
         for one in held:
             if one.lead_id not in known:
                 known[one.lead_id] = self._lead_of(one).text("sourced_by_rep_id")

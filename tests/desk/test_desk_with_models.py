@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from dataclasses import replace
 
+import lightgbm as lgb
 import numpy as np
 import pytest
 
 from features import moments
 from features.moments import DAY, HOUR
 from features.rows import parse_rows
+from models.conversion.residual import ResidualTrees
+from models.trees import read_trees
 from serving.leads import leads_of
+from serving.release_probe import tree_scorer
 
 
 def new_leads(core, n, start=None, step=HOUR // 2):
@@ -194,3 +199,56 @@ def test_features_do_not_move_with_the_clock_where_the_data_end(core):
     moved = {name for name in near.columns if not near[name].equals(far[name])}
     assert moved <= {"rep_tenure_years", "rep_absent_days_28d", "rep_absent_days_next_28d"}
     assert "rep_tenure_years" in moved
+
+
+def test_each_language_is_answered_for_ever_as_it_was_first_answered(core):
+    """An answer is made when it is first asked for, and kept: a later name of a rep does not change it."""
+    made = core("[routing]\nexploration = 0.0\n")
+    for at, row in new_leads(made, 12):
+        if json.loads(first := made.assign(row, decided_at=at, lang="en")[1])["status"] == "assigned":
+            break
+    chosen = json.loads(first)["rep_id"]
+
+    def kept():
+        with made.store.read() as view:
+            return view.decision(row["lead_id"]).answers
+
+    assert kept() == {"en": first}
+    code, chinese = made.assign(row, decided_at=at, lang="zh")
+    assert code == 200
+    assert chinese != first
+    assert kept() == {"en": first, "zh": chinese}
+    made.state().names[chosen] = "Somebody Else"
+    assert made.assign(row, decided_at=at, lang="en")[1] == first
+    assert made.assign(row, decided_at=at, lang="zh")[1] == chinese
+
+
+def test_a_release_whose_trees_differ_by_bit_masks_is_answered_by_lightgbm_and_says_so(core, monkeypatch, caplog):
+    made = core()
+    unit = made.state().board.unit
+    names = ("lead_has_referral", "lead_hour_of_day")
+    x = np.random.default_rng(0).normal(size=(400, 2))
+    options = {"num_leaves": 4, "verbosity": -1, "num_threads": 1, "objective": "binary"}
+    text = lgb.train(options, lgb.Dataset(x, x[:, 0] > 0), 5).model_to_string()
+
+    def with_trees():
+        trees = ResidualTrees(text, names, (), 0.5, 0.0)
+        return replace(unit, conversion=replace(unit.conversion, residual=trees))
+
+    right = with_trees()
+    assert tree_scorer(right) == "bit_masks"
+    made.use(right)
+    at, row = new_leads(made, 1)[0]
+    lead = made.state().board.typer.leads([row])
+    said = made.state().board.values(lead, at)[0]
+    broken = read_trees(text)
+    broken.leaves[0] += 1.0
+    monkeypatch.setattr("models.conversion.residual.read_trees", lambda _: broken)
+    wrong = with_trees()
+    assert tree_scorer(wrong) == "lightgbm"
+    assert "differ from LightGBM" in caplog.text
+    made.use(wrong)
+    assert made.models()["tree_scorer"] == "lightgbm"
+    np.testing.assert_allclose(
+        made.state().board.values(lead, at)[0].win_probability, said.win_probability, rtol=0, atol=1e-12
+    )
