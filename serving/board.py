@@ -40,7 +40,7 @@ SCENARIO_LEADS = 400
 SCENARIO_WEEKS = 26
 VOLUME_WEEKS = 12
 HIGH_VALUE_QUANTILE = 0.9
-MOST_TEAMS = 50
+MOST_TEAMS = 4  # a day each; what they remember of kinds of leads is large
 _RULED_BY = ("reps", "leads", "assignments", "absences")
 _RULES = (
     "reps", "rep_ids", "index", "handed", "desk", "capacity", "last_lead_at", "_owners", "account_owners",

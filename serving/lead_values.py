@@ -33,7 +33,7 @@ _DECIDED_BY: Final = {
     "pair_account_leads": "account_id",
 }
 _MOST_REMEMBERED: Final = 20_000
-_MOST_PAIR_BYTES: Final = 32_000_000
+_MOST_PAIR_BYTES: Final = 4_000_000
 
 
 class LeadReader:

@@ -28,8 +28,8 @@ from models.trees import Masks, Trees
 Flags = npt.NDArray[np.bool_]
 
 _LARGEST: Final = 1e100
-_MOST_ENCODED: Final = 500
-_MOST_MASKS_BYTES: Final = 48_000_000
+_MOST_ENCODED: Final = 200
+_MOST_MASKS_BYTES: Final = 12_000_000
 _NO_PAIRS: Final[Mapping[str, Floats]] = {}
 
 
