@@ -107,7 +107,7 @@ def win_effects(leads: pd.DataFrame, rng: np.random.Generator, *, level: float =
     """Effects on the win probability of a lead: follow-ups, contact within 24 h, each skill trained.
 
     `leads`: one row an assigned lead: rep_id, month (index, of assignment), y (1 won, 0 not, NaN open),
-    followups_per_week (of `landmark_frequency` over eight weeks; NaN where it is not defined), followups_week_1 and _2,
+    followups_per_week (of `landmark_frequency` over seven weeks; NaN where it is not defined), followups_week_1 and _2,
     habit_meanwhile (`concurrent_habit`),
     contacted_24h (0 or 1), quality (the lead's own predicted logit, no rep in it), tenure_years,
     days_open, trained:<skill> (completed before assignment, 0 or 1; NaN: left out), worth (money if won), amount (money

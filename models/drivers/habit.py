@@ -26,8 +26,8 @@ from models.drivers.lead_effects import LeadEffect, win_effect
 from models.drivers.panel_effects import EffectError, Panel, demean_two_way, independent_columns, make_panel
 from models.drivers.slow_drift import drift_p
 
-WINDOW_DAYS = 56  # most of the work on a lead; a shorter count swings more than the work itself and says too little
-_WORKED_WEEKS = WINDOW_DAYS // 7
+WINDOW_DAYS = 49  # a shorter count swings more than the work on a lead does, a longer one counts weeks of silence in
+_WORKED_WEEKS = 8
 _RIPE = 0.9  # share of wins on record from which the guards take an outcome as it stands
 _WEAK_T = 3.2  # a first stage below F = 10 says nothing (Staiger, Stock 1997)
 
@@ -133,7 +133,7 @@ def habit_effect(
 ) -> HabitEffect:
     """Step of one more follow-up a week on the win probability.
 
-    `treatment` (n,): frequency over the time open in the first eight weeks; `weeks`: that of the first and of the
+    `treatment` (n,): frequency over the time open in the first seven weeks; `weeks`: that of the first and of the
     second week, of leads open after both; `instrument`: `concurrent_habit`, without it `others_mean`; the rest as in
     `win_effect`. Raises EffectError where neither habit nor weeks move.
     """
