@@ -7,7 +7,6 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from models.routing import kernels
 from models.routing.prices import Prices
 from models.routing.share import NewcomerShare, solve_shared, weighted
 from models.routing.transport import solve_transport
@@ -81,6 +80,8 @@ def any_worth_a_place(
 
     Held lead i has the values of `values[rows[i]]` (n, R) and may go where `eligible[kinds[i]]` (K, R) says.
     """
+    from models.routing import kernels
+
     return bool(
         kernels.any_worth(values, rows, eligible, kinds, prices.effective, np.asarray(capacity, np.int64), _SLACK)
     )

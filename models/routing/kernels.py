@@ -1,6 +1,7 @@
 """Inner loops of the auction: forward bids of leads, reverse bids of places, the dual bound, marginal prices.
 
-Plain Python on arrays, compiled by `features.compiled`. Everywhere: `net` values (L, R) are scaled to order
+Plain Python on arrays, compiled by `features.compiled`; they call each other, so that importing this module loads the
+compiler: it is imported where it is used. Everywhere: `net` values (L, R) are scaled to order
 one and hold -inf where a pair is ruled out; lead i has the values of row `rows[i]` (leads that are alike share one);
 `hold` (leads,) is what a held lead is worth; places of rep j are rows `offsets[j]:offsets[j + 1]` of the place arrays,
 the first `filled[j]` of them taken.

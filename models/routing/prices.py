@@ -16,7 +16,6 @@ import numpy as np
 import numpy.typing as npt
 
 from features.errors import RequestError
-from models.routing import kernels
 from models.routing.share import NewcomerShare, solve_shared, weighted
 from models.routing.transport import Bounds, auction, solve_transport
 from models.routing.volume import VolumeEstimate
@@ -189,6 +188,8 @@ def _unbounded(leads: _Leads, counts: Integers, rng: np.random.Generator, most_l
 
     Each future starts from the prices of the one before: within the tolerance the answer is the same, in half the time.
     """
+    from models.routing import kernels
+
     held = np.arange(leads.n_known, len(leads.values))
     place, before = np.zeros(leads.capacity.size), None
     scaled, scale, net = leads, 1.0, leads.values

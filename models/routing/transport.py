@@ -14,7 +14,6 @@ import numpy as np
 import numpy.typing as npt
 
 from features.errors import RequestError
-from models.routing import kernels
 
 Floats = npt.NDArray[np.float64]
 Integers = npt.NDArray[np.int64]
@@ -142,6 +141,8 @@ def auction(
 
     `first`: the epsilon that prices to start from (of a problem much like this one) are bid up with.
     """
+    from models.routing import kernels
+
     choice = np.full(rows.size, -1, dtype=np.int64)
     price, filled = np.zeros(places.size), np.zeros(places.size, dtype=np.int64)
     begin = price.copy() if start is None else np.asarray(start, dtype=np.float64)
