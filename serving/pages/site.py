@@ -19,6 +19,7 @@ from serving.pages import (
     forecast_page,
     leads,
     models_page,
+    notice_page,
     reps,
     today,
 )
@@ -47,7 +48,7 @@ def create_site(core: Core, *, proxy: ProxyTrust | None = None, book: Book | Non
 
 PAGES: Final = (
     today.router, leads.router, alerts_page.router, forecast_page.router, reps.router, drivers_page.router,
-    models_page.router, challenger_page.router, experiment_page.router,
+    models_page.router, challenger_page.router, experiment_page.router, notice_page.router,
 )  # fmt: skip
 
 

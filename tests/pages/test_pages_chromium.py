@@ -75,7 +75,16 @@ def test_no_page_breaks_the_policy(town, address, tmp_path, lang):
     """Every page, in both languages, leaves the console empty."""
     lead = town.a_decision(status="assigned", policy="priced")
     paths = ["/", "/decisions", f"/decisions/{quote(lead.lead_id, safe='')}", "/warnings", "/forecast", "/reps"]
-    paths += [f"/reps/{quote(lead.owner_rep_id, safe='')}", "/drivers", "/models", "/sign-in", "/nowhere", "/docs"]
+    paths += [f"/explanation/{quote(lead.owner_rep_id, safe='')}", "/experiment", "/models/challenger"]
+    paths += [
+        f"/reps/{quote(lead.owner_rep_id, safe='')}",
+        "/drivers",
+        "/models",
+        "/notice",
+        "/sign-in",
+        "/nowhere",
+        "/docs",
+    ]
     for path in paths:
         page, console = opened(tmp_path, f"{address}{path}?lang={lang}", "--dump-dom")
         assert "</html>" in page
