@@ -14,6 +14,7 @@ import typer
 from features.errors import DataError, FairleadError, RequestError
 from serving.command_options import AsJson, AsOf, ConfigFile, Data, HomeDir, Lang
 from serving.exchange_commands import webhooks
+from serving.key_commands import keys
 from serving.people_commands import audit_groups, erase, retention
 
 app = typer.Typer(
@@ -474,51 +475,45 @@ def serve(
     launch(_session(data, home, config, as_of, lang), host, port, typer.echo)
 
 
-keys = typer.Typer(no_args_is_help=True, help="API keys of the service: add, revoke, list.")
 app.add_typer(keys, name="keys")
-
-
-@keys.command("add")
-def keys_add(
-    role: Annotated[str, typer.Argument(help="router, rep, manager, hr, scientist or admin.")],
-    subject: Annotated[str, typer.Argument(help="Whom the key is for: a rep_id, a manager_id or a name.")],
-    home: HomeDir = None,
-    config: ConfigFile = None,
-) -> None:
-    """Make a key and print it once; only its hash is kept."""
-    from serving.session import open_store
-
-    with open_store(home, config) as store, store.transaction() as tx:
-        key = tx.add_key(role, subject)
-    typer.echo(key)
-
-
-@keys.command("revoke")
-def keys_revoke(
-    key_id: Annotated[str, typer.Argument(help="Id of the key, as `fairlead keys list` shows it.")],
-    home: HomeDir = None,
-    config: ConfigFile = None,
-) -> None:
-    """Revoke a key at once."""
-    from serving.session import open_store
-
-    with open_store(home, config) as store, store.transaction() as tx:
-        tx.revoke_key(key_id)
-    typer.echo(f"{key_id} is revoked.")
-
-
-@keys.command("list")
-def keys_list(home: HomeDir = None, config: ConfigFile = None) -> None:
-    """List keys by id, role and subject; never the keys themselves."""
-    from serving.session import open_store
-
-    with open_store(home, config) as store, store.read() as view:
-        found = view.api_keys()
-    for key in found:
-        typer.echo(f"{key.key_id}  {key.role}  {key.subject}" + ("" if key.revoked_at is None else "  revoked"))
-
-
 app.add_typer(webhooks, name="webhooks")
+
+
+@app.command("import")
+def import_(
+    events: Annotated[Path, typer.Option("--events", help="NDJSON, CSV, Parquet or .xlsx file of rows.")],
+    table: Annotated[
+        str, typer.Option("--table", help="Their table. Default: the file's name; in NDJSON each line's own.")
+    ] = "",
+    batch: Annotated[
+        int, typer.Option("--batch", min=1, max=100_000, help="Rows taken together or not at all.")
+    ] = 1_000,
+    data: Data = None,
+    home: HomeDir = None,
+    config: ConfigFile = None,
+    lang: Lang = None,
+    as_json: AsJson = False,
+) -> None:
+    """Take rows as the service takes events: checked, batch by batch, whole or not at all; a replay changes nothing.
+
+    Every fault is listed. Lines of NDJSON are {"table": "activities", "row": {...}}, or rows alone with --table.
+    """
+    from serving.bulk import import_events
+    from serving.texts import as_lang, t
+
+    core = _session(data, home, config, None, lang).core()
+    found = import_events(core, events, table, batch, Progress())
+    if as_json:
+        _print_json(found.as_dict())
+    else:
+        n = {"taken": found.n_taken, "before": found.n_before, "refused": found.n_refused}
+        typer.echo(t(as_lang(_LANG.get()), "exchange.imported", **{name: f"{count:,}" for name, count in n.items()}))
+    if found.faults and as_json:
+        raise typer.Exit(1)
+    if found.faults:
+        raise DataError(found.faults)
+
+
 app.command("audit-groups")(audit_groups)
 app.command()(erase)
 app.command()(retention)

@@ -59,6 +59,8 @@ RULES: Final[tuple[tuple[str, str], ...]] = (
     (r"holds a NUL character", "含有 NUL 字符"),
     (r"is no valid Unicode text", "不是有效的 Unicode 文本"),
     (r"a value that no cell takes", "单元格不能存放的值"),
+    (r"the line is no JSON in UTF-8 with finite numbers", "该行不是有效的 JSON（须为 UTF-8 编码，数值须有限）"),
+    (r"is none of (.+)", r"应为下列之一：\1"),
     (r"required table is missing: no (.+) in (.+)", r"缺少必需的表：\2 中没有 \1"),
     (r"more than one file: (.+); keep one", r"有多个文件：\1；请只保留一个"),
     (r"mapped from (.+), which is no column; there are (.+)", r"映射自 \1，但没有这一列；现有 \2"),

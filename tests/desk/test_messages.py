@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import threading
 import time
 from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import pytest
+from typer.testing import CliRunner
 
 from features.errors import ConfigError
+from serving.cli import app
 
 MONDAY = "2026-03-02"
 
@@ -72,6 +75,24 @@ def test_a_service_whose_endpoint_has_no_secret_does_not_start(desk):
     one = desk(toml=settings(9, secret=""))
     with pytest.raises(ConfigError, match="FAIRLEAD_WEBHOOK_SECRET_CRM"):
         one.core.start_clock()
+
+
+def test_dead_messages_are_listed_and_sent_again_by_command(desk):
+    one = desk(toml=settings(9))
+    one.assign("L1")
+    with one.core.store.transaction() as tx:
+        (message,) = tx.messages()
+        tx.bury(message.message_id, why="answered 500")
+    one.core.close()
+    runner, where = CliRunner(), ["--home", str(one.home)]
+    listed = runner.invoke(app, ["webhooks", "list", *where]).stdout
+    assert f"{message.message_id}  crm  decision  dead  0  answered 500" in listed
+    assert "crm：1 条发送失败" in runner.invoke(app, ["webhooks", "list", "--lang", "zh", *where]).stdout
+    assert json.loads(runner.invoke(app, ["webhooks", "list", "--json", *where]).stdout)[0]["state"] == "dead"
+    assert runner.invoke(app, ["webhooks", "retry", *where]).stdout == "1 message(s) will be tried again.\n"
+    one.reopen()
+    with one.core.store.read() as view:
+        assert view.message_counts() == {("crm", "waiting"): 1}
 
 
 def test_warnings_that_open_are_told_with_their_words(core):
