@@ -141,6 +141,8 @@ class Deliveries:
                 self.watch()
             except FairleadError as error:
                 _LOG.warning("warnings could not be looked at: %s", error)
+            except Exception:  # noqa: BLE001  # one bad look must not end all later ones
+                _LOG.exception("warnings could not be looked at")
 
     def deliver(self, endpoint: Endpoint, stop: threading.Event | None = None) -> int:
         """Number of messages tried now: those due, the oldest first, a few at a time."""

@@ -299,6 +299,24 @@ def test_the_threads_deliver_by_themselves_and_stop(store, clock, receiver):
     assert left(store) == []
 
 
+def test_a_look_at_warnings_that_fails_is_followed_by_others(store, clock):
+    looks, stop = [], threading.Event()
+
+    def look():
+        looks.append(1)
+        raise ValueError("a bug")
+
+    made = deliveries(store, clock, watch=look, watch_seconds=0.01)
+    made.start(stop)
+    for _ in range(200):
+        if len(looks) > 2:
+            break
+        time.sleep(0.02)
+    stop.set()
+    made.join(5)
+    assert len(looks) > 2
+
+
 # -- settings ---------------------------------------------------------------------------------------------------
 
 
