@@ -15,6 +15,7 @@ from features.errors import DataError, FairleadError, RequestError
 from serving.command_options import AsJson, AsOf, ConfigFile, Data, HomeDir, Lang
 from serving.exchange_commands import webhooks
 from serving.key_commands import keys
+from serving.operation_commands import backup
 from serving.people_commands import audit_groups, erase, retention
 
 app = typer.Typer(
@@ -514,6 +515,7 @@ def import_(
         raise DataError(found.faults)
 
 
+app.command()(backup)
 app.command("audit-groups")(audit_groups)
 app.command()(erase)
 app.command()(retention)
