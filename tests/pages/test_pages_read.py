@@ -32,6 +32,9 @@ PATHS = [
     "/reps/{rep}?against=top",
     "/models",
     "/models/challenger",
+    "/notice",
+    "/explanation/{rep}",
+    "/explanation/{hostile}",
     "/sign-in",
 ]
 LANGUAGES = ["en", "zh"]
