@@ -173,8 +173,7 @@ def _estimator(panel: PanelModel) -> str:
 
 def _conversion_example(unit: ModelUnit, sets: Datasets) -> tuple[pd.DataFrame, pd.DataFrame]:
     columns = unit.conversion.columns
-    names = [*columns.lead_numeric, *columns.lead_categorical, *columns.rep_numeric, *columns.pair_numeric]
-    example = sets.pairs[["rep_id", *names]].head(5)
+    example = sets.pairs[["rep_id", *columns.names]].head(5)
     said = unit.conversion.predict(example)
     output = pd.DataFrame({"win_probability": said.win_probability, "ci_low": said.ci_low, "ci_high": said.ci_high})
     return example, output

@@ -35,6 +35,13 @@ class PairColumns:
     pair_numeric: tuple[str, ...] = ()
     rep_categorical: tuple[str, ...] = ()
 
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Every column that a prediction looks at, in one fixed order."""
+        return (
+            *self.lead_numeric, *self.lead_categorical, *self.rep_numeric, *self.pair_numeric, *self.rep_categorical,
+        )  # fmt: skip
+
     def without_groups(self) -> PairColumns:
         """The columns without those that stand for groups of reps: what a group explains, reps differ by."""
         return replace(self, rep_categorical=())
