@@ -34,6 +34,7 @@ from models.routing.baselines import FixedPrices, Greedy, Habit, LeastBusy, Quot
 from models.routing.naive_bayes import fit_naive_bayes
 from models.routing.replay import RoutingPolicy, attained, hindsight, replay, total_value
 from models.routing.repriced import Repriced
+from models.routing.settings import PolicySettings
 
 LOADS = (0.8, 1.0, 1.6)
 _RECENT = 2_000
@@ -155,7 +156,9 @@ def rivals(world: EstimateWorld, seed: int, every: int) -> tuple[list[RoutingPol
 
     ours: RoutingPolicy = priced(mine * worth, "ours")
     if model.findings.routing_mode == "lead_only":
-        ours = LeastBusy(stream, name="ours")
+        level = np.repeat((mine * worth).mean(axis=1)[:, None], mine.shape[1], axis=1)
+        fair = PolicySettings(mode="lead_only", exploration=0.0, holdout=0.0)
+        ours = Repriced(stream, level, np.random.default_rng(seed), fair, every=every, name="ours")
     policies = [
         RoundRobin(stream), LeastBusy(stream), TieredByTenure(stream, world.tenure_years, score, name="tiered"),
         QuotaQueues(stream, score, name="bayes_quota"), Greedy(stream, gbm, name="lgbm_greedy"),

@@ -20,7 +20,7 @@ from models.routing.holding import any_worth_a_place, plan_batch, reconsider
 from models.routing.policy import Candidates, Choice, Exclusion, decide
 from models.routing.prices import Prices, Scenario
 from models.routing.rules import eligible_matrix
-from models.routing.settings import Mode, PolicySettings, policy_settings
+from models.routing.settings import VALUED, Mode, PolicySettings, policy_settings
 from serving.board import Board
 from serving.leads import Lead, leads_of
 from serving.ledger import Ledger
@@ -98,7 +98,7 @@ class RoutingDesk:
                 standing = tx.decision(lead.lead_id) or standing
             return standing, False
         waiting = self.ledger.waiting(decided_at)
-        by_rules = self.mode() != "priced"
+        by_rules = self.mode() not in VALUED
         if waiting and by_rules:
             self.release(tx, decided_at)  # who has waited longest comes first where value does not decide
         elif waiting:
@@ -161,7 +161,7 @@ class RoutingDesk:
         candidates = self._candidates(tx, values, exclusion, week, decided_at)
         choice = decide(
             candidates,
-            self.book.prices(tx, decided_at, self._scenario_at(decided_at)) if settings.mode == "priced" else None,
+            self.book.prices(tx, decided_at, self._scenario_at(decided_at)) if settings.mode in VALUED else None,
             settings,
             chance(self.board, lead.lead_id),
             owner=self._account_owner(tx, lead),
@@ -198,7 +198,7 @@ class RoutingDesk:
 
     def prices_now(self, tx: Transaction, moment: int) -> Floats:
         """(R,) prices of places at the moment; 0 where no price rules."""
-        if self.mode() != "priced":
+        if self.mode() not in VALUED:
             return np.zeros(len(self.board.rep_ids))
         return np.asarray(self.book.prices(tx, moment, self._scenario_at(moment)).place)
 
@@ -317,7 +317,7 @@ class RoutingDesk:
             return found
         return found + (
             self._release_by_price(tx, moment, held)
-            if self.mode() == "priced"
+            if self.mode() in VALUED
             else self._release_by_rules(tx, moment, held)
         )
 
@@ -346,13 +346,14 @@ class RoutingDesk:
         ):
             return []
         values, eligible = waiting.taken(), eligible[waiting.kinds]
+        policy = "priced" if self.mode() == "priced" else "rule"
         most = self.board.config.routing.high_value_max
         if most is not None:
             full = self.book.high_given(tx, week) >= most
             high = values.max(axis=1, initial=0.0) >= self.board.high_value_from
             eligible = eligible & ~(high[:, None] & full[None, :])
         return [
-            self._release_to(tx, self.lead_of(held[one.lead]), moment, one.rep, one.price)
+            self._release_to(tx, self.lead_of(held[one.lead]), moment, one.rep, one.price, policy)
             for one in reconsider(values, eligible, prices, room, favour=self._favour(prices, held, values, moment))
         ]
 

@@ -27,7 +27,7 @@ from features import moments
 from features.errors import FairleadError
 from features.moments import SECOND
 from models.routing.policy import decide
-from models.routing.settings import PolicySettings
+from models.routing.settings import VALUED, PolicySettings
 from serving.board import Board
 from serving.desk import RoutingDesk
 from serving.leads import Lead
@@ -116,7 +116,7 @@ class ShadowDesk(RoutingDesk):
         settings = self.settings()
         choice = decide(
             self._candidates(tx, values, exclusion, week, at),
-            self.book.prices(tx, at, self._scenario_at(at)) if settings.mode == "priced" else None,
+            self.book.prices(tx, at, self._scenario_at(at)) if settings.mode in VALUED else None,
             settings,
             chance(self.board, lead.lead_id),
             high_value=self._is_high(values),
@@ -136,7 +136,7 @@ class ShadowDesk(RoutingDesk):
             if entry.rep_id is not None and week:
                 high = bool((entry.body or {}).get("high_value"))
                 self.book.took(entry.at, entry.rep_id, stored.lead_id, high=high)
-        if entry.kind == "decision" and waited and self.settings().mode == "priced":
+        if entry.kind == "decision" and waited and self.settings().mode in VALUED:
             # Waiting leads were looked at again right after it: where a new price was due, it was solved then.
             tx = cast("Transaction", _Earlier(view, entry.seq + 1))
             self.book.prices(tx, entry.at, self._scenario_at(entry.at))

@@ -30,7 +30,7 @@ from models.routing.offpolicy import LoggedDecisions, OutcomeModel, SupportRules
 from models.routing.replay import RoutingPolicy, Stream, replay
 from models.routing.repriced import Repriced
 from models.routing.rules import Desk, eligible_matrix
-from models.routing.settings import policy_settings
+from models.routing.settings import Mode, policy_settings
 from training.datasets import Datasets, build_datasets, pair_columns
 from training.replay_gain import Gain, RuleCost, RuleScene, model_gain, rule_costs
 from training.unit import pair_values
@@ -299,17 +299,14 @@ def _policies(
     stream = scene.stream
     score = naive_bayes(pairs, scene.leads, columns)
     lead_score = scene.p.mean(axis=1)
-    ours: RoutingPolicy
-    if mode == "lead_only":
-        ours = LeastBusy(stream, name=OURS)
-    else:
-        settings = replace(policy_settings(routing), exploration=0.0, holdout=0.0)
-        rng = np.random.default_rng(seed)
-        every = max(stream.n_leads // 400, 1)
-        ours = Repriced(
-            stream, objective, rng, settings, win_probability=scene.p, newcomer=newcomer, high=high, worth=scene.value,
-            owner=scene.owner, every=every, name=OURS,
-        )  # fmt: skip
+    named: Mode = "lead_only" if mode == "lead_only" else "priced"
+    settings = replace(policy_settings(routing, named), exploration=0.0, holdout=0.0)
+    rng = np.random.default_rng(seed)
+    every = max(stream.n_leads // 400, 1)
+    ours = Repriced(
+        stream, objective, rng, settings, win_probability=scene.p, newcomer=newcomer, high=high, worth=scene.value,
+        owner=scene.owner, every=every, name=OURS,
+    )  # fmt: skip
     return [
         ours,
         Habit(stream, scene.logged, name=HABIT),

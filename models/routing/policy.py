@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from models.routing.prices import Prices
-from models.routing.settings import PolicySettings
+from models.routing.settings import VALUED, PolicySettings
 
 Floats = npt.NDArray[np.float64]
 Integers = npt.NDArray[np.int64]
@@ -192,7 +192,7 @@ def _exclusions(candidates: Candidates, settings: PolicySettings, high_value: bo
 def _effective_price(candidates: Candidates, prices: Prices | None, settings: PolicySettings) -> Floats:
     """(R,) price less what newcomers are favoured by, short of their minimum or for their share; 0 where no price
     rules."""
-    if prices is None or settings.mode != "priced":
+    if prices is None or settings.mode not in VALUED:
         return np.zeros(candidates.value.size)
     if candidates.newcomer is None:
         return prices.place
@@ -213,7 +213,9 @@ def _branches(
     if settings.holdout > 0.0:
         branches.append((settings.holdout, "holdout", take_turns(candidates, open_)))
     if settings.mode != "priced":
-        return [*branches, (kept, _label(settings), least_load(candidates, open_))]
+        fair = open_ & (net >= 0.0) if settings.mode == "lead_only" else open_
+        rule = least_load(candidates, fair) if fair.any() else _certain(net.size, net.size)
+        return [*branches, (kept, _label(settings), rule)]
     usual = _best(net) if planned is None or (planned >= 0 and not open_[planned]) else _certain(planned, net.size)
     explored = settings.exploration if usual[-1] == 0.0 else 0.0
     branches.append((kept * (1.0 - explored), "priced", usual))

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Final, Literal
 
 from features.config import Routing
 from features.errors import ConfigError
 
 Mode = Literal["priced", "lead_only", "fallback", "rule"]
+VALUED: Final[frozenset[Mode]] = frozenset({"priced", "lead_only"})  # in which a lead must be worth a place to get one
 
 
 @dataclass(frozen=True)
@@ -18,7 +19,8 @@ class PolicySettings:
     Attributes
     ----------
     mode
-        priced: value less price. lead_only: the data show no difference between reps, so load and fairness decide.
+        priced: value less price. lead_only: the data show no difference between reps, so load and fairness decide
+        who, and the price of a place still decides which leads wait.
         fallback: there is no model. rule: an administrator switched the model off.
     exploration, holdout
         Shares (0-1) of decisions: near-equals instead of the best; the old rule instead of the policy.

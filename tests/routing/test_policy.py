@@ -201,3 +201,14 @@ def test_settings_come_from_the_configuration():
 def test_a_lead_just_below_every_price_is_held_and_just_at_it_is_given():
     assert decide(desk([1.0, 0.9]), prices([1.01, 0.91]), PLAIN, rng()).hold is HoldReason.BELOW_PRICE
     assert decide(desk([1.0, 0.9]), prices([1.0, 0.91]), PLAIN, rng()).rep == 0
+
+
+def test_where_reps_are_alike_a_lead_waits_below_the_price_and_else_goes_by_load():
+    """The price decides which leads wait, load who gets the others: the cheapest place is not sought out."""
+    fair = PolicySettings(mode="lead_only", exploration=0.0)
+    waits = decide(desk([2.0, 2.0, 2.0]), prices([3.0, 2.5, 4.0]), fair, rng())
+    assert (waits.rep, waits.hold) == (None, HoldReason.BELOW_PRICE)
+    goes = decide(desk([3.0, 3.0, 3.0], used=[2, 4, 0]), prices([3.0, 1.0, 3.5]), fair, rng())
+    assert (goes.rep, goes.policy) == (0, "rule")
+    assert decide(desk([3.0, 3.0, 3.0], used=[2, 4, 0]), None, fair, rng()).rep == 2
+    assert decide(desk([3.0, 3.0, 3.0], used=[2, 4, 0]), prices([0.0, 0.0, 0.0]), fair, rng()).rep == 2

@@ -70,6 +70,25 @@ def test_no_policy_breaks_a_rule_or_beats_hindsight(load):
     assert shares["repriced"] > max(shares["greedy"], shares["fixed_prices"]) + 0.03
 
 
+def test_where_reps_are_alike_the_best_leads_get_the_places():
+    """Nothing is to be won by who, much by which: under overload the least valuable leads wait, else nobody does."""
+    fair = PolicySettings(mode="lead_only", exploration=0.0)
+    gain = {}
+    for load in (0.6, 1.6):
+        stream, values = make_stream(load)
+        alike = np.repeat(values.mean(axis=1)[:, None], stream.n_reps, axis=1)
+        start = int(np.searchsorted(stream.week, 2))
+        runs = [
+            replay(stream, policy, start=start)
+            for policy in (Repriced(stream, alike, np.random.default_rng(1), fair, every=2), LeastBusy(stream))
+        ]
+        ours, busy = (total_value(run.choice, alike, start=start) for run in runs)
+        assert runs[0].refused == 0
+        gain[load] = ours / busy
+    assert gain[0.6] > 0.99
+    assert gain[1.6] > 1.15
+
+
 def test_held_leads_fill_the_week_and_are_never_dropped():
     """Under overload every place that some unplaced lead could have taken is taken."""
     stream, values = make_stream(1.6)
