@@ -33,8 +33,8 @@ from models.conversion.predictor import Trained, train_pooled
 
 # Two tests at this level: on data without any rep effect at most 4 % claim one.
 LEVEL: Final = 0.02
-# Where reps differ at all, interactions so likely are routed on, drawn towards none as far as they are unsure: leaving
-# them out costs a third of the attainable gain where they are there, using them a few hundredths where they are not.
+# Where reps differ at all, interactions so likely are routed on, drawn towards none as far as they are unsure: on small
+# desks leaving out what is there costs much of the gain (benchmarks/RESULTS-routing.md).
 LIKELY: Final = 0.2
 # At which a difference between reps must show among closed leads too; a check, hence laxer than the test itself.
 CLOSED_LEVEL: Final = 0.05

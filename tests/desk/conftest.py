@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import sys
 
 import numpy as np
 import pytest
@@ -18,6 +19,7 @@ from features.world import build
 from models.conversion.amount import AmountModel
 from models.conversion.columns import PairColumns
 from models.conversion.model import ConversionModel
+from serving.cli import _guarded, app
 from serving.session import open_session
 from training.unit import ModelUnit
 
@@ -189,3 +191,19 @@ def core(world, unit, tmp_path):
     yield make
     for one in opened:
         one.close()
+
+
+@pytest.fixture
+def shell(monkeypatch, capsys):
+    """Runs `fairlead` with words as a shell would; (exit code, output, errors)."""
+
+    def run(*words):
+        monkeypatch.setattr(sys, "argv", ["fairlead", *words])
+        try:
+            code = _guarded(app)
+        except SystemExit as ended:
+            code = int(ended.code or 0)
+        said = capsys.readouterr()
+        return code, said.out, said.err
+
+    return run

@@ -3,30 +3,17 @@
 from __future__ import annotations
 
 import json
-import sys
 
 import pytest
-
-from serving.cli import _guarded, app
 
 MONDAY = "2026-03-02"
 REPS = [{"rep_id": "R1", "weekly_capacity": 2}, {"rep_id": "R2", "weekly_capacity": 2}]
 
 
 @pytest.fixture
-def fairlead(monkeypatch, capsys):
+def fairlead(shell):
     """Runs a command on a home as a shell would; (exit code, output, errors)."""
-
-    def run(home, *words):
-        monkeypatch.setattr(sys, "argv", ["fairlead", *words, "--home", str(home)])
-        try:
-            code = _guarded(app)
-        except SystemExit as ended:
-            code = int(ended.code or 0)
-        said = capsys.readouterr()
-        return code, said.out, said.err
-
-    return run
+    return lambda home, *words: shell(*words, "--home", str(home))
 
 
 def test_a_lead_is_erased_and_the_running_desk_neither_breaks_nor_gives_its_place_away(desk, fairlead):

@@ -5,12 +5,10 @@ from __future__ import annotations
 import csv
 import io
 import json
-import sys
 
 import pytest
 
 from features.synthetic import WorldConfig, write_world
-from serving.cli import _guarded, app
 
 
 @pytest.fixture(scope="module")
@@ -21,19 +19,9 @@ def data(tmp_path_factory):
 
 
 @pytest.fixture
-def fairlead(monkeypatch, capsys, data, tmp_path):
+def fairlead(shell, data, tmp_path):
     """Runs the command as a shell would; (exit code, output, errors)."""
-
-    def run(*words):
-        monkeypatch.setattr(sys, "argv", ["fairlead", *words, "--data", str(data), "--home", str(tmp_path / "home")])
-        try:
-            code = _guarded(app)
-        except SystemExit as ended:
-            code = int(ended.code or 0)
-        said = capsys.readouterr()
-        return code, said.out, said.err
-
-    return run
+    return lambda *words: shell(*words, "--data", str(data), "--home", str(tmp_path / "home"))
 
 
 def test_the_list_goes_out_and_the_sentence_beside_it(fairlead, tmp_path):
