@@ -17,6 +17,8 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from models.forecasting.sparse_rows import SparseRows
+
 Floats = npt.NDArray[np.float64]
 Integers = npt.NDArray[np.int64]
 
@@ -91,8 +93,8 @@ class HazardModel:
         win, loss = np.empty((n, n_bands)), np.empty((n, n_bands))
         for band in range(n_bands):
             X = _design(self, np.full(n, band), codes, stages, paces, outcomes, odds, states)
-            win[:, band] = np.exp(np.clip(X @ self.win, -25.0, 5.0))
-            loss[:, band] = np.exp(np.clip(X @ self.loss, -25.0, 5.0))
+            win[:, band] = np.exp(np.clip(X.dot(self.win), -25.0, 5.0))
+            loss[:, band] = np.exp(np.clip(X.dot(self.loss), -25.0, 5.0))
         return win, loss
 
     def state_effect(self, name: str) -> float:
@@ -155,8 +157,8 @@ def fit_hazards(
     """
     settings = settings or HazardSettings()
     known = spells["source"].astype(str).value_counts()
-    stages = sorted(set(spells["stage"].astype(str)) - {""}) if "stage" in spells.columns and with_states else []
-    paces = sorted(set(spells["stage_pace"].astype(str)) - {""}) if "stage_pace" in spells.columns and stages else []
+    stages = _texts(spells, "stage") if with_states else []
+    paces = _texts(spells, "stage_pace") if stages else []
     outcomes = sorted(_most(spells, "last_outcome", _OUTCOMES_KEPT)) if with_states else []
     states = tuple(
         s for s in STATES if with_states and s in spells.columns and bool(np.isfinite(spells[s].to_numpy(float)).any())
@@ -249,6 +251,13 @@ def _items(parts: Mapping[str, object], name: str) -> Sequence[float | str]:
     if not isinstance(value, list):
         raise TypeError(f"{name} of a hazard model is a list, found {type(value).__name__}")
     return value
+
+
+def _texts(frame: pd.DataFrame, column: str) -> list[str]:
+    """The distinct texts of a column that are not empty, sorted."""
+    if column not in frame.columns:
+        return []
+    return sorted(set(frame[column].astype(str).unique()) - {""})
 
 
 def _most(frame: pd.DataFrame, column: str, most: int) -> list[str]:
@@ -352,35 +361,30 @@ def _design(
     model: HazardModel, band: Integers, source: Integers, stage: Integers, pace: Integers, outcome: Integers,
     odds: Floats,
     states: Floats,
-) -> Floats:  # fmt: skip
+) -> SparseRows:  # fmt: skip
     """Columns: 1, bands, sources, both, stages, stages x days in them, paces, outcomes, odds, odds x age, states."""
     n, n_bands, n_sources = len(band), len(model.edges), len(model.sources)
-    X = np.zeros((n, _width(model)))
-    rows = np.arange(n)
-    X[:, 0] = 1.0
-    X[rows, 1 + band] = 1.0
-    seen = source >= 0
-    at = 1 + n_bands
-    X[rows[seen], at + source[seen]] = 1.0
+    columns, values = [np.zeros(n, dtype=np.int64), 1 + band], []
+    seen, at = source >= 0, 1 + n_bands
+    columns.append(np.where(seen, at + source, -1))
     at += n_sources
-    X[rows[seen], at + band[seen] * n_sources + source[seen]] = 1.0
+    columns.append(np.where(seen, at + band * n_sources + source, -1))
     at += n_bands * n_sources
-    staged = stage >= 0
-    X[rows[staged], at + stage[staged]] = 1.0
+    columns.append(np.where(stage >= 0, at + stage, -1))
     at += len(model.stages)
+    values = [np.ones(n)] * len(columns)
     if _PACE in model.states:
-        X[rows[staged], at + stage[staged]] = states[staged, model.states.index(_PACE)]
+        columns.append(np.where(stage >= 0, at + stage, -1))
+        values.append(states[:, model.states.index(_PACE)])
         at += len(model.stages)
-    paced = pace >= 0
-    X[rows[paced], at + pace[paced]] = 1.0
-    at += len(model.paces)
-    told = outcome >= 0
-    X[rows[told], at + outcome[told]] = 1.0
-    at += len(model.outcomes)
-    X[:, at] = odds
-    X[:, at + 1] = odds * (band - (n_bands - 1) / 2.0) / n_bands
-    X[:, at + 2 :] = states
-    return X
+    for code, known in ((pace, model.paces), (outcome, model.outcomes)):
+        columns.append(np.where(code >= 0, at + code, -1))
+        values.append(np.ones(n))
+        at += len(known)
+    numbers = [odds, odds * (band - (n_bands - 1) / 2.0) / n_bands, *states.T]
+    columns.extend(np.full(n, at + i) for i in range(len(numbers)))
+    values.extend(numbers)
+    return SparseRows(np.column_stack(columns).astype(np.int32), np.column_stack(values), _width(model))
 
 
 def _width(model: HazardModel) -> int:
@@ -424,11 +428,13 @@ def _priors(model: HazardModel, settings: HazardSettings, odds_slope: float) -> 
     return mean, precision
 
 
-def _poisson_ridge(X: Floats, events: Floats, days: Floats, mean: Floats, precision: Floats, n_newton: int) -> Floats:
+def _poisson_ridge(
+    X: SparseRows, events: Floats, days: Floats, mean: Floats, precision: Floats, n_newton: int
+) -> Floats:
     """Posterior mode of log rates under Gaussian priors, by Newton steps that are halved until they help."""
     beta = mean.copy()
     # Start where the total is right; with no event at all, at half an event, so that the rate stays finite.
-    lift = np.exp(np.clip(X @ beta, -25.0, 25.0)) @ days
+    lift = np.exp(np.clip(X.dot(beta), -25.0, 25.0)) @ days
     beta[0] += np.log(max(float(events.sum()), 0.5) / max(float(lift), 1e-12))
     weights = precision.copy()
     weights[0] = max(weights[0], 1e-6 if events.sum() > 0 else 1.0)
@@ -436,9 +442,9 @@ def _poisson_ridge(X: Floats, events: Floats, days: Floats, mean: Floats, precis
     centre[0] = beta[0]
     value = _penalised(X, events, days, beta, centre, weights)
     for _ in range(n_newton):
-        rate = np.exp(np.clip(X @ beta, -25.0, 25.0)) * days
-        gradient = X.T @ (rate - events) + weights * (beta - centre)
-        hessian = (X.T * rate) @ X + np.diag(weights)
+        rate = np.exp(np.clip(X.dot(beta), -25.0, 25.0)) * days
+        gradient = X.transposed_dot(rate - events) + weights * (beta - centre)
+        hessian = X.gram(rate) + np.diag(weights)
         step = np.linalg.solve(hessian, gradient)
         size = 1.0
         while size > 1e-4:
@@ -456,8 +462,8 @@ def _poisson_ridge(X: Floats, events: Floats, days: Floats, mean: Floats, precis
     return beta
 
 
-def _penalised(X: Floats, events: Floats, days: Floats, beta: Floats, centre: Floats, weights: Floats) -> float:
-    eta = np.clip(X @ beta, -25.0, 25.0)
+def _penalised(X: SparseRows, events: Floats, days: Floats, beta: Floats, centre: Floats, weights: Floats) -> float:
+    eta = np.clip(X.dot(beta), -25.0, 25.0)
     fit = float(np.exp(eta) @ days - events @ eta)
     return fit + 0.5 * float(weights @ (beta - centre) ** 2)
 
