@@ -13,17 +13,15 @@ values against one background row, in closed form a leaf).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
 
-from features.compiled import compiled
-
 Floats = npt.NDArray[np.float64]
-Masks = npt.NDArray[np.uint64]
+Masks = npt.NDArray[Any]  # uint32, or uint64 for trees of more than 32 leaves
 Ints = npt.NDArray[np.int64]
 
 MOST_LEAVES: Final = 64
@@ -45,7 +43,7 @@ def _first_bits() -> Ints:
 
 @dataclass(frozen=True)
 class Nodes:
-    """Splits of all trees, arrays (N,). `keep`: the leaves that a row going right may still reach."""
+    """Splits of all trees, arrays (N,), tree by tree. `keep`: the leaves that a row going right may still reach."""
 
     tree: Ints
     feature: Ints
@@ -61,16 +59,17 @@ class Nodes:
 
 @dataclass(frozen=True)
 class Trees:
-    """An ensemble. `start` (T + 1,): place of each tree's leaves in `leaves`; `paths`: the splits above each leaf.
+    """An ensemble. `start` (T + 1,): place of each tree's leaves in `leaves`; masks have 32 bits where they suffice.
 
-    `path_start` (leaves + 1,) cuts `path_node`, the split's number times two, plus one where the leaf lies right.
+    `root` (T,), `left` and `right` (N,): the split that follows, or -1 less the place of the leaf.
     """
 
     nodes: Nodes
     start: Ints
     leaves: Floats
-    path_start: Ints
-    path_node: Ints
+    root: Ints
+    left: Ints
+    right: Ints
 
     @property
     def n_trees(self) -> int:
@@ -78,21 +77,49 @@ class Trees:
         return len(self.start) - 1
 
     def masks(self, rows: Floats, features: npt.NDArray[np.bool_] | None = None) -> Masks:
-        """(n, T) leaves each row of `rows` (n, F) may still reach, by the splits on `features` (F,) only, or on all."""
+        """(T, n) leaves each row of `rows` (n, F) may still reach, by the splits on `features` (F,) only, or on all."""
         nodes = self.nodes if features is None else self.nodes.of_features(features)
         return self.masks_by(nodes, rows)
 
     def masks_by(self, nodes: Nodes, rows: Floats) -> Masks:
-        """(n, T) leaves each row may still reach by the given splits."""
-        found = np.full((len(rows), self.n_trees), np.uint64(2**64 - 1), dtype=np.uint64)
-        compiled(_strike)(np.ascontiguousarray(rows), nodes.tree, nodes.feature, nodes.threshold, nodes.kind,
-                          nodes.keep, found)  # fmt: skip
+        """(T, n) leaves each row may still reach by the given splits."""
+        from models import tree_kernels as kernels
+
+        found = np.tile(self._all_left[:, None], len(rows))
+        columns = np.ascontiguousarray(rows.T)
+        kernels.strike_all(columns, nodes.tree, nodes.feature, nodes.threshold, nodes.kind, nodes.keep, found)
         return found
 
-    def total(self, masks: Masks, shared: Masks | None = None) -> Floats:
-        """(n,) raw scores of rows whose masks are `masks` (n, T), each joined with `shared` (T,)."""
-        joined = np.full(self.n_trees, np.uint64(2**64 - 1), dtype=np.uint64) if shared is None else shared
-        return np.asarray(compiled(_total)(masks, joined, self.start, self.leaves, _FIRST_BITS, _DE_BRUIJN))
+    @cached_property
+    def _all_left(self) -> Masks:
+        """(T,) masks of rows that no split has sent anywhere."""
+        bits = self.nodes.keep.dtype.type
+        return np.full(self.n_trees, ~bits(0), dtype=bits)
+
+    @cached_property
+    def _by_bit(self) -> Floats:
+        """(T, 64) value of the leaf that a single set bit means, by the bit's product with the de Bruijn sequence."""
+        at = self.start[:-1, None] + _FIRST_BITS
+        return np.ascontiguousarray(self.leaves[np.minimum(at, len(self.leaves) - 1)])
+
+    def total(
+        self, masks: Masks, shared: Masks | None = None, nodes: Nodes | None = None, columns: Floats | None = None
+    ) -> Floats:
+        """(n,) raw scores of rows whose masks are `masks` (T, n), each joined with `shared` (T,).
+
+        `nodes`, `columns` (F, n): splits not in the masks, and the values they look at.
+        """
+        from models import tree_kernels as kernels
+
+        if nodes is None or columns is None:
+            nodes, columns = _none_of(self.nodes), np.zeros((1, masks.shape[1]))
+        joined = self._all_left if shared is None else shared
+        return np.asarray(
+            kernels.total(
+                masks, joined, columns, nodes.tree, nodes.feature, nodes.threshold, nodes.kind, nodes.keep,
+                self._by_bit, _DE_BRUIJN,
+            )
+        )  # fmt: skip
 
     def predict(self, rows: Floats) -> Floats:
         """(n,) raw scores of whole rows (n, F)."""
@@ -100,150 +127,61 @@ class Trees:
 
     def difference(self, row: Floats, other: Floats) -> Floats:
         """(F,) what each feature adds to score(row) - score(other): exact Shapley values, `other` the background."""
-        found = np.zeros(len(row))
-        masks = self.masks(np.vstack([row, other]))
-        nodes = self.nodes
-        compiled(_difference)(
-            row, other, masks, self.start, self.leaves, self.path_start, self.path_node, nodes.feature,
-            nodes.threshold, nodes.kind, found,
-        )  # fmt: skip
+        from models import tree_kernels as kernels
+
+        found, nodes = np.zeros(len(row)), self.nodes
+        kernels.difference(
+            row, other, self.root, self.left, self.right, self.leaves, nodes.feature, nodes.threshold, nodes.kind, found
+        )
         return found
 
 
 _FIRST_BITS: Final = _first_bits()
 
 
-# Inner loops, compiled on first use. A split's `kind` is LightGBM's decision type: bit 1 sends missing values left,
-# bits 2 and 3 say what counts as missing (0 nothing, 1 zeros within 1e-35, 2 NaN).
-
-
-def _strike(rows: Any, tree: Any, feature: Any, threshold: Any, kind: Any, keep: Any, found: Any) -> None:
-    for i in range(rows.shape[0]):
-        for k in range(tree.size):
-            value = rows[i, feature[k]]
-            missing = (kind[k] >> 2) & 3
-            if np.isnan(value) and missing != 2:
-                value = 0.0
-            if (missing == 1 and abs(value) <= 1e-35) or (missing == 2 and np.isnan(value)):
-                left = (kind[k] & 2) != 0
-            else:
-                left = value <= threshold[k]
-            if not left:
-                found[i, tree[k]] &= keep[k]
-
-
-def _total(masks: Any, shared: Any, start: Any, leaves: Any, first_bits: Any, sequence: Any) -> Any:
-    n, n_trees = masks.shape
-    found = np.zeros(n)
-    one = np.uint64(1)
-    shift = np.uint64(58)
-    for i in range(n):
-        score = 0.0
-        for t in range(n_trees):
-            mask = masks[i, t] & shared[t]
-            lowest = mask & (~mask + one)
-            score += leaves[start[t] + first_bits[np.int64((lowest * sequence) >> shift)]]
-        found[i] = score
-    return found
-
-
-def _difference(
-    row: Any, other: Any, masks: Any, start: Any, leaves: Any, path_start: Any, path_node: Any, feature: Any,
-    threshold: Any, kind: Any, found: Any,
-) -> None:  # fmt: skip
-    one = np.uint64(1)
-    only_row = np.empty(64, np.int64)
-    only_other = np.empty(64, np.int64)
-    for t in range(start.size - 1):
-        if (masks[0, t] & (~masks[0, t] + one)) == (masks[1, t] & (~masks[1, t] + one)):
-            continue  # the same leaf: every mixture of the two rows reaches it too
-        for leaf in range(start[t], start[t + 1]):
-            n_row, n_other = 0, 0
-            reachable = True
-            low, high = path_start[leaf], path_start[leaf + 1]
-            for k in range(low, high):
-                this = feature[path_node[k] // 2]
-                seen = False
-                for earlier in range(low, k):
-                    if feature[path_node[earlier] // 2] == this:
-                        seen = True
-                if seen:
-                    continue
-                by_row, by_other = True, True
-                for later in range(k, high):
-                    node = path_node[later] // 2
-                    if feature[node] != this:
-                        continue
-                    wants_left = path_node[later] % 2 == 0
-                    for which in range(2):
-                        value = row[this] if which == 0 else other[this]
-                        missing = (kind[node] >> 2) & 3
-                        if np.isnan(value) and missing != 2:
-                            value = 0.0
-                        if (missing == 1 and abs(value) <= 1e-35) or (missing == 2 and np.isnan(value)):
-                            left = (kind[node] & 2) != 0
-                        else:
-                            left = value <= threshold[node]
-                        if left != wants_left:
-                            if which == 0:
-                                by_row = False
-                            else:
-                                by_other = False
-                if not by_row and not by_other:
-                    reachable = False
-                    break
-                if by_row and not by_other:
-                    only_row[n_row] = this
-                    n_row += 1
-                elif by_other and not by_row:
-                    only_other[n_other] = this
-                    n_other += 1
-            if not reachable or n_row + n_other == 0:
-                continue
-            # (n_row - 1)! n_other! / (n_row + n_other)! for those of `row`, with the signs changed for the others.
-            both = 1.0
-            for k in range(1, n_other + 1):
-                both *= k / (n_row + k)
-            if n_row:
-                for k in range(n_row):
-                    found[only_row[k]] += leaves[leaf] * both / n_row
-            if n_other:
-                for k in range(n_other):
-                    found[only_other[k]] -= leaves[leaf] * both / n_other
+def _none_of(nodes: Nodes) -> Nodes:
+    return Nodes(nodes.tree[:0], nodes.feature[:0], nodes.threshold[:0], nodes.kind[:0], nodes.keep[:0])
 
 
 def read_trees(text: str) -> Trees:
     """The ensemble of a LightGBM model text. UnreadableTreesError for categories, linear leaves or too many leaves."""
     blocks = text.split("\nTree=")[1:]
     parsed = [_fields(block) for block in blocks]
-    columns: dict[str, list[Any]] = {name: [] for name in ("tree", "feature", "threshold", "kind", "keep")}
-    start, leaves, paths = [0], [], []
+    columns: dict[str, list[Any]] = {
+        name: [] for name in ("tree", "feature", "threshold", "kind", "keep", "root", "left", "right")
+    }
+    start, leaves = [0], []
+    bits = np.uint32 if all(int(fields["num_leaves"]) <= 32 for fields in parsed) else np.uint64
+    every = int(bits(~bits(0)))
     for number, fields in enumerate(parsed):
         n_leaves = int(fields["num_leaves"])
         if n_leaves > MOST_LEAVES or int(fields.get("num_cat", "0")) or fields.get("is_linear", "0") != "0":
             raise UnreadableTreesError("categories, linear leaves or more than 64 leaves")
         values = [float(value) for value in fields["leaf_value"].split()]
         offset = len(columns["tree"])
-        order, above, left_masks = _walk(fields, n_leaves)
+        order, left_masks = _walk(fields, n_leaves)
+        place = {leaf: start[-1] + at for at, leaf in enumerate(order)}
         leaves += [values[leaf] for leaf in order]
-        paths += [[2 * (offset + node) + side for node, side in path] for path in above]
+        columns["root"].append(offset if n_leaves > 1 else -1 - start[-1])
         start.append(len(leaves))
         if n_leaves > 1:
             columns["tree"] += [number] * (n_leaves - 1)
-            columns["feature"] += [int(value) for value in fields["split_feature"].split()]
+            columns["feature"] += _numbers(fields["split_feature"])
             columns["threshold"] += [float(value) for value in fields["threshold"].split()]
-            columns["kind"] += [int(value) for value in fields["decision_type"].split()]
-            columns["keep"] += [np.uint64(~mask & (2**64 - 1)) for mask in left_masks]
+            columns["kind"] += _numbers(fields["decision_type"])
+            columns["keep"] += [~mask & every for mask in left_masks]
+            for side in ("left", "right"):
+                columns[side] += [
+                    offset + child if child >= 0 else -1 - place[~child] for child in _numbers(fields[f"{side}_child"])
+                ]
     if any(kind & _CATEGORICAL for kind in columns["kind"]):
         raise UnreadableTreesError("a split on categories")
+    made = {name: np.array(columns[name], dtype=np.int64) for name in ("tree", "feature", "kind")}
     nodes = Nodes(
-        np.array(columns["tree"], dtype=np.int64), np.array(columns["feature"], dtype=np.int64),
-        np.array(columns["threshold"], dtype=np.float64), np.array(columns["kind"], dtype=np.int64),
-        np.array(columns["keep"], dtype=np.uint64),
-    )  # fmt: skip
-    path_start = np.concatenate([[0], np.cumsum([len(path) for path in paths])]).astype(np.int64)
-    path_node = np.array([node for path in paths for node in path], dtype=np.int64)
-    return Trees(nodes, np.array(start, dtype=np.int64), np.array(leaves, dtype=np.float64), path_start, path_node)
+        **made, threshold=np.array(columns["threshold"], dtype=np.float64), keep=np.array(columns["keep"], dtype=bits)
+    )
+    root, left, right = (np.array(columns[name], dtype=np.int64) for name in ("root", "left", "right"))
+    return Trees(nodes, np.array(start, dtype=np.int64), np.array(leaves, dtype=np.float64), root, left, right)
 
 
 def _fields(block: str) -> dict[str, str]:
@@ -257,26 +195,24 @@ def _fields(block: str) -> dict[str, str]:
     return found
 
 
-def _walk(fields: dict[str, str], n_leaves: int) -> tuple[list[int], list[list[tuple[int, int]]], list[int]]:
-    """Leaves from left to right, the splits above each, and for each split the mask of its left side's leaves."""
+def _walk(fields: dict[str, str], n_leaves: int) -> tuple[list[int], list[int]]:
+    """Leaves from left to right, and for each split the mask of its left side's leaves."""
     if n_leaves == 1:
-        return [0], [[]], []
+        return [0], []
     left, right = (_numbers(fields[name]) for name in ("left_child", "right_child"))
     order: list[int] = []
-    above: list[list[tuple[int, int]]] = []
     left_masks = [0] * (n_leaves - 1)
 
-    def visit(child: int, path: list[tuple[int, int]]) -> int:
+    def visit(child: int) -> int:
         if child < 0:
             order.append(~child)
-            above.append(path)
             return 1 << (len(order) - 1)
-        left_masks[child] = visit(left[child], [*path, (child, 0)])
-        return left_masks[child] | visit(right[child], [*path, (child, 1)])
+        left_masks[child] = visit(left[child])
+        return left_masks[child] | visit(right[child])
 
-    visit(0, [])
-    return order, above, left_masks
+    visit(0)
+    return order, left_masks
 
 
-def _numbers(text: str) -> Sequence[int]:
+def _numbers(text: str) -> list[int]:
     return [int(value) for value in text.split()]

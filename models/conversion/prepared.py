@@ -23,13 +23,11 @@ from models.conversion.explanation import scaled
 from models.conversion.model import ConversionModel
 from models.conversion.predictor import mean_logit
 from models.conversion.residual import ResidualTrees
-from models.trees import Masks, Trees
 
 Flags = npt.NDArray[np.bool_]
 
 _LARGEST: Final = 1e100
 _MOST_ENCODED: Final = 200
-_MOST_MASKS_BYTES: Final = 12_000_000
 _NO_PAIRS: Final[Mapping[str, Floats]] = {}
 
 
@@ -161,8 +159,7 @@ class TreeSides:
         place = np.zeros(len(residual.names), dtype=np.int64)
         place[[k for k, _ in self.pair_at]] = np.arange(len(self.pair_at))
         self._pair_nodes = replace(nodes, feature=place[nodes.feature])
-        self._masks: dict[bytes, Masks] = {}
-        self._pair_rows = np.ascontiguousarray(self.rep_rows[:, [k for k, _ in self.pair_at]])
+        self._pair_columns = np.ascontiguousarray(self.rep_rows[:, [k for k, _ in self.pair_at]].T)
         self._rep_masks = self.trees.masks(self.rep_rows, ~(self.of_lead | of_pair))
 
     def lead_row(self, lead: LeadValues) -> Floats:
@@ -191,25 +188,14 @@ class TreeSides:
         """(R,) weighted addition to the log-odds."""
         if self.trees is None:
             return self.residual.predict(self.rows(lead_row, pairs))
-        shared = self.trees.masks_by(self._lead_nodes, lead_row[None, :])[0]
+        shared = self.trees.masks_by(self._lead_nodes, lead_row[None, :])[:, 0]
         if not len(self._pair_nodes.tree):
             return self.residual.weight * self.trees.total(self._rep_masks, shared)
-        rows = self._pair_rows.copy()
+        columns = self._pair_columns.copy()
         for at, (_, name) in enumerate(self.pair_at):
             if name in pairs:
-                rows[:, at] = pairs[name]
-        return self.residual.weight * self.trees.total(self._joined(self.trees, rows), shared)
-
-    def _joined(self, trees: Trees, rows: Floats) -> Masks:
-        """(R, T) the reps' masks with the pair columns' splits struck out too; few kinds of leads recur: remembered."""
-        key = rows.tobytes()
-        found = self._masks.get(key)
-        if found is None:
-            found = self._rep_masks & trees.masks_by(self._pair_nodes, rows)
-            if (len(self._masks) + 1) * found.nbytes > _MOST_MASKS_BYTES:
-                self._masks.clear()
-            self._masks[key] = found
-        return found
+                columns[at] = pairs[name]
+        return self.residual.weight * self.trees.total(self._rep_masks, shared, self._pair_nodes, columns)
 
     def difference(self, lead_row: Floats, pairs: Mapping[str, Floats], a: int, b: int) -> dict[str, float]:
         """What each feature adds to the log-odds of rep a over rep b."""

@@ -37,7 +37,7 @@ def test_masks_of_two_sides_join_to_the_whole_row():
     trees = read_trees(model.model_to_string())
     of_lead = np.array([True, False, True, False, False, True])
     rows = np.where(of_lead, x[0], x[1:50])
-    lead = trees.masks(x[:1], of_lead)[0]
+    lead = trees.masks(x[:1], of_lead)[:, 0]
     np.testing.assert_allclose(trees.total(trees.masks(rows, ~of_lead), lead), trees.predict(rows), rtol=0, atol=1e-12)
 
 

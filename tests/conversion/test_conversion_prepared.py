@@ -96,8 +96,8 @@ def test_trees_that_differ_from_lightgbm_are_answered_by_lightgbm(fitted, monkey
     leads, reps, _ = leads_and_reps()
     lead = as_values(leads.iloc[0])
     right = PreparedReps(model, amount, reps, leads.columns).score(lead)
-    broken = checked_trees(model.residual)
-    broken.leaves[0] += 1.0
+    read = checked_trees(model.residual)
+    broken = replace(read, leaves=read.leaves + 1.0)
     monkeypatch.setattr("models.conversion.residual.read_trees", lambda _: broken)
     reloaded = replace(model, residual=replace(model.residual))
     assert reloaded.residual.trees is None
