@@ -38,6 +38,7 @@ ACCESS: Final[Mapping[str, frozenset[str]]] = {
     "models": frozenset({"scientist", "hr"}),
     "reload_models": frozenset({"scientist", "hr"}),
     "experiment": frozenset({"manager", "hr", "scientist"}),
+    "group_audit": frozenset({"hr"}),
     "rule_mode": frozenset(),
     "decided_at": frozenset(),
     "metrics": frozenset(),
@@ -63,7 +64,7 @@ SECURITY_HEADERS: Final[tuple[tuple[bytes, bytes], ...]] = (
     ),
     (b"x-content-type-options", b"nosniff"),
     (b"x-frame-options", b"DENY"),
-    (b"referrer-policy", b"no-referrer"),
+    (b"referrer-policy", b"same-origin"),  # no-referrer: browsers send forms with "Origin: null"
     (b"cross-origin-opener-policy", b"same-origin"),
     (b"cross-origin-resource-policy", b"same-origin"),
     (b"permissions-policy", b"camera=(), geolocation=(), microphone=()"),

@@ -279,7 +279,7 @@ def test_every_answer_carries_the_security_headers_and_an_id(client, service):
         assert "script-src" not in policy
         assert headers["x-content-type-options"] == "nosniff"
         assert headers["x-frame-options"] == "DENY"
-        assert headers["referrer-policy"] == "no-referrer"
+        assert headers["referrer-policy"] == "same-origin"
         assert len(headers["x-request-id"]) >= 8
     assert client.get("/healthz", headers={"X-Request-Id": "trace-12345"}).headers["x-request-id"] == "trace-12345"
     assert client.get("/healthz", headers={"X-Request-Id": 'a b\\c"d'}).headers["x-request-id"] != 'a b\\c"d'
