@@ -364,7 +364,7 @@ def _design(
 ) -> SparseRows:  # fmt: skip
     """Columns: 1, bands, sources, both, stages, stages x days in them, paces, outcomes, odds, odds x age, states."""
     n, n_bands, n_sources = len(band), len(model.edges), len(model.sources)
-    columns, values = [np.zeros(n, dtype=np.int64), 1 + band], []
+    columns = [np.zeros(n, dtype=np.int64), 1 + band]
     seen, at = source >= 0, 1 + n_bands
     columns.append(np.where(seen, at + source, -1))
     at += n_sources
