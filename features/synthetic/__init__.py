@@ -7,6 +7,7 @@ world in memory, with the hidden state that benchmarks hold estimates against.
 from features.synthetic.config import SKILLS, STRUCTURES, Effects, WorldConfig, null_effects, null_world
 from features.synthetic.oracle import eligible, pair_chance, true_expected_amount, true_win_probability
 from features.synthetic.oracle_forecast import OracleForecast, oracle_forecast
+from features.synthetic.oracle_knowable import knowable_open_leads
 from features.synthetic.world import World, generate
 from features.synthetic.writer import SAMPLES, raw_frames, regenerate_samples, write_world
 
@@ -20,6 +21,7 @@ __all__ = [
     "WorldConfig",
     "eligible",
     "generate",
+    "knowable_open_leads",
     "null_effects",
     "null_world",
     "oracle_forecast",

@@ -15,6 +15,7 @@ from features.synthetic.population import LATENT, YEAR, Population
 
 MAX_OWNERS: Final = 4
 AMOUNT_SD: Final = 0.35
+MARKETER_SD: Final = 0.1
 _SIZE_LOGITS = np.array([0.12, 0.0, -0.15])
 _N_MARKETERS = 6
 
@@ -90,7 +91,7 @@ def make_leads(
     engagement = np.asarray(np.round(np.clip(rng.normal(50.0, 20.0, n), 0.0, 100.0), 1), dtype=np.float64)
     web_visits = rng.poisson(rng.gamma(1.5, 2.0, n))
     marketer = rng.integers(0, _N_MARKETERS, n)
-    marketer_logit = rng.normal(0.0, 0.1, _N_MARKETERS)
+    marketer_logit = rng.normal(0.0, MARKETER_SD, _N_MARKETERS)
     seen = (
         _lookup([each.logit for each in words.sources], source)
         + _lookup([each.logit for each in words.industries], industry)

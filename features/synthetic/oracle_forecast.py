@@ -14,6 +14,7 @@ Left out, being small: second owners after somebody leaves, repeat purchases of 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -42,18 +43,22 @@ from features.synthetic.trail import (
 from features.synthetic.world import World
 
 _POOL = 600
-_GRID: Final = 64  # equally likely paces of an open lead
+N_PACES: Final = 64  # equally likely paces of an open lead
 _STAGE_SLACK_DAYS: Final = 0.6
 _MARKET_KEEP: Final = 0.6
 
 
 @dataclass(frozen=True)
 class OracleForecast:
-    """`samples`: (draws, reps, months) contribution in major units; `months`: indexes (year * 12 + month - 1)."""
+    """`samples`: (draws, reps, months) contribution in major units; `months`: indexes (year * 12 + month - 1).
+
+    `open_leads`: the part of `samples` that leads open at the moment bring, same shape.
+    """
 
     rep_ids: npt.NDArray[np.object_]
     months: Ints
     samples: Floats
+    open_leads: Floats
 
     @property
     def mean(self) -> Floats:
@@ -68,11 +73,13 @@ def oracle_forecast(
     n_months: int = 3,
     n_draws: int = 400,
     sees_stages: bool = True,
+    chances: Mapping[str, float] | None = None,
 ) -> OracleForecast:
     """True forecast for the month of `as_of` and those after it, for the sales reps here at `as_of`.
 
     What is closed before `as_of` in its month is in every draw. `sees_stages` False: for a desk that keeps no stages,
-    whose forecasters cannot know what they tell.
+    whose forecasters cannot know what they tell. `chances`: somebody's chance of ever winning, as judged at hand-over,
+    by lead_id, in place of the true ones of open leads.
 
     Raises
     ------
@@ -83,14 +90,15 @@ def oracle_forecast(
     now = float(to_days(world.config, physics.calendar.first_day, np.array([as_of], dtype=np.int64))[0])
     if not 0 < now <= physics.calendar.n_days:
         raise ValueError(f"as_of must lie within the world's {world.config.n_months} months of history")
-    state = _State(world, now, n_months, n_draws, rng)
+    state = WorldState(world, now, n_months, n_draws, rng)
     total = np.broadcast_to(_closed(state), (n_draws, len(state.reps), n_months)).copy()
-    total += _open(state, sees_stages) + _to_come(state) + _repeats(state)
+    open_leads = _open(state, sees_stages, chances)
+    total += open_leads + _to_come(state) + _repeats(state)
     months = moments.month_of(as_of, world.config.zone) + np.arange(n_months, dtype=np.int64)
-    return OracleForecast(world.ids.reps[state.reps], months, total)
+    return OracleForecast(world.ids.reps[state.reps], months, total, open_leads)
 
 
-class _State:
+class WorldState:
     """A world at a moment, and the shocks that all reps of a draw share."""
 
     def __init__(self, world: World, now: float, n_months: int, n_draws: int, rng: np.random.Generator) -> None:
@@ -121,7 +129,7 @@ class _State:
         return np.asarray(total, dtype=np.float64).reshape(shape)
 
 
-def _closed(state: _State) -> Floats:
+def _closed(state: WorldState) -> Floats:
     """(reps, months) what is won already in the current month."""
     deals = state.world.trail.deals
     at = np.asarray(deals["at"], dtype=np.float64)
@@ -133,7 +141,7 @@ def _closed(state: _State) -> Floats:
     return out
 
 
-def _open(state: _State, sees_stages: bool) -> Floats:
+def _open(state: WorldState, sees_stages: bool, chances: Mapping[str, float] | None) -> Floats:
     """Draws of what open leads bring: each lead's law on a grid of paces, won and lost, weighed by what was seen."""
     world, physics = state.world, state.world.physics
     spells, taken = world.history.spells, world.history.taken
@@ -141,37 +149,41 @@ def _open(state: _State, sees_stages: bool) -> Floats:
     spells = spells.take(row[state.row[spells.rep[row]] >= 0])
     source = physics.leads.source[spells.lead]
     worked = physics.calendar.worked(spells.contact, np.maximum(spells.contact, state.now))
-    chance = 1 / (1 + np.exp(-_logit_as_known(physics, spells, state.now)))
-    won_days, won_share = _paces_left(physics.win_days[source], worked)
-    lost_days, lost_share = _paces_left(physics.loss_days[source], worked)
-    weight = np.hstack([(chance * won_share)[:, None] * np.ones(_GRID), ((1 - chance) * lost_share)[:, None]
-                        * np.ones(_GRID)])  # fmt: skip
-    stages = _stages_seen(state, spells) if sees_stages else None
+    chance = 1 / (1 + np.exp(-logit_as_known(physics, spells, state.now)))
+    if chances is not None:
+        ids = world.ids.leads[spells.lead]
+        told = [chances.get(str(each), own) for each, own in zip(ids, chance, strict=True)]
+        chance = np.clip(np.array(told), 1e-9, 1 - 1e-9)
+    won_days, won_share = paces_left(physics.win_days[source], worked)
+    lost_days, lost_share = paces_left(physics.loss_days[source], worked)
+    weight = np.hstack([(chance * won_share)[:, None] * np.ones(N_PACES), ((1 - chance) * lost_share)[:, None]
+                        * np.ones(N_PACES)])  # fmt: skip
+    stages = stages_seen(state, spells) if sees_stages else None
     if stages is not None:
-        weight = weight * _stage_likelihood(stages, worked, np.hstack([won_days, lost_days]))
-    draw, which, cell = _sample_won(weight, state)
+        weight = weight * stage_likelihood(stages, worked[:, None], np.hstack([won_days, lost_days]))
+    draw, which, cell = sample_won(weight, state)
     days = won_days[which, cell]
-    day = _office_day(state, spells.rep[which], spells.contact[which], days)
-    amount = _open_amounts(physics, spells.lead, stages, which, state.rng)
+    day = office_day(state, spells.rep[which], spells.contact[which], days)
+    amount = open_amounts(physics, spells.lead, stages, which, state.rng)
     return state.sums(draw, state.row[spells.rep[which]], np.maximum(day, state.now), amount)
 
 
-def _paces_left(usual_days: Floats, worked: Floats) -> tuple[Floats, Floats]:
-    """Days from contact to the end on a grid of equally likely paces that lie ahead, (n, _GRID), and their share."""
+def paces_left(usual_days: Floats, worked: Floats) -> tuple[Floats, Floats]:
+    """Days from contact to the end on a grid of equally likely paces that lie ahead, (n, N_PACES), and their share."""
     past = ndtr((np.log(np.maximum(worked, 1e-9)) - np.log(usual_days)) / PACE_SD)
-    level = past[:, None] + (np.arange(_GRID) + 0.5)[None] / _GRID * (1 - past)[:, None]
+    level = past[:, None] + (np.arange(N_PACES) + 0.5)[None] / N_PACES * (1 - past)[:, None]
     return usual_days[:, None] * np.exp(PACE_SD * ndtri(np.clip(level, 1e-12, 1 - 1e-12))), 1 - past
 
 
 @dataclass(frozen=True)
-class _Seen:
+class StagesSeen:
     """Stages entered before now by open spell: work done from contact to entry, NaN where not entered; amounts."""
 
     worked: Floats
     log_amount: Floats
 
 
-def _stages_seen(state: _State, spells: Spells) -> _Seen:
+def stages_seen(state: WorldState, spells: Spells) -> StagesSeen:
     """(n, stages) each, the last entry where a spell has several."""
     rows, calendar = state.world.trail.stages, state.world.physics.calendar
     lead, at = np.asarray(rows["lead"], dtype=np.int64), np.asarray(rows["at"], dtype=np.float64)
@@ -184,13 +196,16 @@ def _stages_seen(state: _State, spells: Spells) -> _Seen:
     to, stage = mine[fits], np.asarray(rows["stage"], dtype=np.int64)[fits]
     worked[to, stage] = calendar.worked(spells.contact[to], at[fits])
     amount[to, stage] = np.log(np.maximum(np.asarray(rows["amount"], dtype=np.float64)[fits], 1.0))
-    return _Seen(worked, amount)
+    return StagesSeen(worked, amount)
 
 
-def _stage_likelihood(seen: _Seen, worked: Floats, days: Floats) -> Floats:
-    """Likelihood of the stages entered and not entered by now, of each lead and grid cell (won ones first)."""
+def stage_likelihood(seen: StagesSeen, worked: Floats, days: Floats) -> Floats:
+    """Likelihood of the stages entered and not entered by now, of each lead and grid cell (won ones first).
+
+    `worked`: (n, 1) days from contact until now, or (n, cells) until the end where a cell's end lies before now.
+    """
     out = np.ones(days.shape)
-    won = np.arange(days.shape[1]) < _GRID
+    won = np.arange(days.shape[1]) < N_PACES
     before = 1.0
     for stage, (share, reached) in enumerate(zip(STAGE_SHARES, REACHED_WHEN_LOST, strict=True)):
         going = np.where(won, 1.0, reached / before)[None]
@@ -199,7 +214,7 @@ def _stage_likelihood(seen: _Seen, worked: Floats, days: Floats) -> Floats:
         # Entries are uniform over a fifth to either side, and moved within their day.
         half = 0.2 * middle + _STAGE_SLACK_DAYS
         density = going * (np.abs(entered - middle) <= half) / (2 * half)
-        still_ahead = np.clip((middle + half - worked[:, None]) / (2 * half), 0.0, 1.0)
+        still_ahead = np.clip((middle + half - worked) / (2 * half), 0.0, 1.0)
         waiting = 1 - going + going * still_ahead
         # Nothing is learnt of a stage while the one before has not been entered.
         reachable = np.isfinite(seen.worked[:, stage - 1, None]) if stage else np.ones((len(days), 1), dtype=bool)
@@ -209,7 +224,7 @@ def _stage_likelihood(seen: _Seen, worked: Floats, days: Floats) -> Floats:
     return out
 
 
-def _sample_won(weight: Floats, state: _State) -> tuple[Ints, Ints, Ints]:
+def sample_won(weight: Floats, state: WorldState) -> tuple[Ints, Ints, Ints]:
     """Draw, lead and grid cell of each lead won in each draw."""
     n = len(weight)
     if not n:
@@ -219,11 +234,13 @@ def _sample_won(weight: Floats, state: _State) -> tuple[Ints, Ints, Ints]:
     flat = (cumulative + np.arange(n)[:, None]).ravel()
     u = state.rng.random((state.n_draws, n)) + np.arange(n)
     cell = np.searchsorted(flat, u.ravel(), side="right").reshape(u.shape) - np.arange(n) * weight.shape[1]
-    draw, which = np.nonzero(cell < _GRID)
-    return draw, which, np.clip(cell[draw, which], 0, _GRID - 1)
+    draw, which = np.nonzero(cell < N_PACES)
+    return draw, which, np.clip(cell[draw, which], 0, N_PACES - 1)
 
 
-def _open_amounts(physics: Physics, lead: Ints, seen: _Seen | None, which: Ints, rng: np.random.Generator) -> Floats:
+def open_amounts(
+    physics: Physics, lead: Ints, seen: StagesSeen | None, which: Ints, rng: np.random.Generator
+) -> Floats:
     """Drawn amounts of open leads won, given what was believed of them at their stages."""
     middle = np.log(np.maximum(physics.leads.expected_amount[lead], 1e-9)) - AMOUNT_SD**2 / 2
     precision = np.full(len(lead), AMOUNT_SD**-2)
@@ -238,7 +255,7 @@ def _open_amounts(physics: Physics, lead: Ints, seen: _Seen | None, which: Ints,
     return np.asarray(np.exp((pulled / precision)[which] + noise / np.sqrt(precision)[which]), dtype=np.float64)
 
 
-def _logit_as_known(physics: Physics, spells: Spells, now: float) -> Floats:
+def logit_as_known(physics: Physics, spells: Spells, now: float) -> Floats:
     """Logit of open leads with the follow-ups to come at the rep's present drive instead of his future one."""
     calendar = physics.calendar
     begin = np.floor(spells.assigned).astype(np.int64)
@@ -261,7 +278,7 @@ def _present_drive(physics: Physics, rep: Ints, today: int) -> Floats:
     return np.asarray(np.where(level > 0, level, 1.0)[rep], dtype=np.float64)
 
 
-def _to_come(state: _State) -> Floats:
+def _to_come(state: WorldState) -> Floats:
     """Draws of what leads bring that have not arrived yet."""
     physics, rng, calendar = state.world.physics, state.rng, state.world.physics.calendar
     days = np.arange(int(state.now), int(state.last_day))
@@ -280,11 +297,11 @@ def _to_come(state: _State) -> Floats:
     draw, when, row, lead = draw[won], when[won], row[won], lead[won]
     contact = days[when] + 0.5 + rng.exponential(0.7, len(lead))
     worked = physics.win_days[physics.leads.source[lead]] * np.exp(PACE_SD * rng.normal(size=len(lead)))
-    day = _office_day(state, state.reps[row], contact, worked)
+    day = office_day(state, state.reps[row], contact, worked)
     return state.sums(draw, row, day, _amounts(physics, lead, rng))
 
 
-def _arrivals_by_rep(state: _State, days: Ints) -> Floats:
+def _arrivals_by_rep(state: WorldState, days: Ints) -> Floats:
     """(days, reps) leads expected, at today's seats, by turns, within capacity on average."""
     physics, config, calendar = state.world.physics, state.world.config, state.world.physics.calendar
     people = physics.people
@@ -298,7 +315,7 @@ def _arrivals_by_rep(state: _State, days: Ints) -> Floats:
     return np.asarray(np.minimum(total[:, None] * share, 1.2 * most), dtype=np.float64)
 
 
-def _pool_chances(state: _State, row: Ints, month: Ints) -> tuple[Ints, Floats]:
+def _pool_chances(state: WorldState, row: Ints, month: Ints) -> tuple[Ints, Floats]:
     """For each lead to come a lead like it, and its chance without the market, in the hands of its rep."""
     world, physics, calendar = state.world, state.world.physics, state.world.physics.calendar
     spells = world.history.spells
@@ -330,7 +347,7 @@ def _chance_ahead(world: World, table: Ints, reps: Ints, day: float, drive: Floa
     return np.clip(chance, 1e-9, 1 - 1e-9).reshape(table.shape)
 
 
-def _repeats(state: _State) -> Floats:
+def _repeats(state: WorldState) -> Floats:
     """Draws of what clients won so far buy again."""
     world, rng = state.world, state.rng
     spells, taken = world.history.spells, world.history.taken
@@ -354,12 +371,12 @@ def _amounts(physics: Physics, lead: Ints, rng: np.random.Generator) -> Floats:
     return np.asarray(physics.leads.expected_amount[lead] * noise, dtype=np.float64)
 
 
-def _office_day(state: _State, rep: Ints, contact: Floats, worked: Floats) -> Floats:
+def office_day(state: WorldState, rep: Ints, contact: Floats, worked: Floats) -> Floats:
     """World day of closing after so much work since the first contact."""
     return _next_day(state, rep, state.world.physics.calendar.after_work(contact, worked))
 
 
-def _next_day(state: _State, rep: Ints, at: Floats) -> Floats:
+def _next_day(state: WorldState, rep: Ints, at: Floats) -> Floats:
     """The rep's next day at work, noon where moved."""
     last = state.world.physics.calendar.n_total - 1
     day = np.minimum(np.floor(at).astype(np.int64), last)

@@ -10,6 +10,7 @@ from features.synthetic import (
     WorldConfig,
     eligible,
     generate,
+    knowable_open_leads,
     oracle_forecast,
     true_expected_amount,
     true_win_probability,
@@ -105,3 +106,48 @@ def test_the_oracle_does_not_know_what_comes_after(world):
 def test_a_moment_outside_history_is_refused(small_world):
     with pytest.raises(ValueError, match="history"):
         oracle_forecast(small_world, moments.parse("2031-01-01"), np.random.default_rng(0))
+
+
+def test_what_is_knowable_of_open_leads_is_unbiased_and_less_than_the_oracle_knows():
+    """Silence is seen in activities only, so without them a lead that fell silent still counts as possible."""
+    config = WorldConfig(n_reps=40, n_months=22, seed=3, leads_per_rep_month=20.0, hidden_quality_sd=0.9)
+    world = generate(config)
+    nothing = world.tables.with_frames(activities=world.tables.activities.iloc[:0])
+    ids = np.asarray(world.ids.leads)
+    errors = {"oracle": [], "knowable": [], "without activities": []}
+    drawn, true = 0.0, 0.0
+    for month in (12, 15, 18):
+        as_of = moments.month_start(config.first_month + month)
+        deals = world.tables.deals
+        first = deals.groupby("lead_id")["closed_at"].min()
+        given = world.tables.assignments.groupby("lead_id")["assigned_at"].min().reindex(ids)
+        closed = first.reindex(ids).fillna(2**62).to_numpy()
+        is_open = (given.to_numpy() < as_of) & (closed >= as_of)
+        wins = deals.loc[deals["lead_id"].isin(ids[is_open]) & (deals["status"] == "won")]
+        month_end = moments.month_start(config.first_month + month + 1)
+        wins = wins.loc[(wins["closed_at"] >= as_of) & (wins["closed_at"] < month_end)].drop_duplicates("lead_id")
+        by_rep = wins.groupby("rep_id")["amount"].sum() / 100.0
+        said = {
+            "oracle": oracle_forecast(world, as_of, np.random.default_rng(0), 1, 300),
+            "knowable": knowable_open_leads(world, world.tables, as_of, ids[is_open], np.random.default_rng(0), 300),
+            "without activities": knowable_open_leads(
+                world, nothing, as_of, ids[is_open], np.random.default_rng(0), 300
+            ),
+        }
+        actual = by_rep.reindex([str(rep) for rep in said["oracle"].rep_ids]).fillna(0.0).to_numpy()
+        true += actual.sum()
+        drawn += said["knowable"].open_leads.mean(axis=0).sum()
+        for name, forecast in said.items():
+            errors[name].append(np.abs(forecast.open_leads.mean(axis=0)[:, 0] - actual))
+    assert drawn == pytest.approx(true, rel=0.12)
+    loss = {name: float(np.concatenate(found).mean()) for name, found in errors.items()}
+    assert loss["oracle"] < loss["knowable"] < loss["without activities"]
+
+
+def test_chances_given_replace_the_oracles(small_world):
+    as_of = moments.month_start(small_world.config.first_month + 5)
+    never = dict.fromkeys(small_world.ids.leads, 0.0)
+    forecast = oracle_forecast(small_world, as_of, np.random.default_rng(0), n_draws=30, chances=never)
+    true = oracle_forecast(small_world, as_of, np.random.default_rng(0), n_draws=30).open_leads.sum()
+    assert true > 0
+    assert forecast.open_leads.sum() < 0.02 * true
