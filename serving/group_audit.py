@@ -32,7 +32,7 @@ from features.spec import make_spec
 from serving.board import HIGH_VALUE_QUANTILE, Board
 
 if TYPE_CHECKING:
-    from serving.core import Core
+    from serving.oversight import Oversight
     from serving.store import StoredDecision
 
 Floats = npt.NDArray[np.float64]
@@ -49,7 +49,7 @@ _MOST_GROUPS: Final = 50
 
 @dataclass(frozen=True)
 class GroupsFile:
-    """Groups by attribute, then by rep_id; an empty cell is a rep of no stated group."""
+    """Groups by attribute, then by rep_id; a rep of no stated group is left out. `path` is how errors name them."""
 
     path: str
     attributes: dict[str, dict[str, str]]
@@ -115,7 +115,12 @@ def read_groups(path: Path) -> GroupsFile:
         raise RequestError(f"{path}: the groups file cannot be read: {error.strerror or error}") from None
     except UnicodeDecodeError:
         raise RequestError(f"{path}: the groups file is not UTF-8 text") from None
-    reader = csv.reader(io.StringIO(text, newline=""))
+    return parse_groups(text, str(path))
+
+
+def parse_groups(text: str, path: str, separator: str = ",") -> GroupsFile:
+    """The groups of a text, one rep a row under a heading. RequestError names the row and value that is wrong."""
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator)
     try:
         heads, *rows = [row for row in reader if row] or [[]]
     except csv.Error as error:
@@ -138,13 +143,10 @@ def read_groups(path: Path) -> GroupsFile:
         for name, cell in zip(names, row, strict=True):
             if name != "rep_id" and cell.strip():
                 found[name][rep] = cell.strip()
-    for name, groups in found.items():
-        if len(set(groups.values())) > _MOST_GROUPS:
-            raise RequestError(f"{path}: column {name} holds more than {_MOST_GROUPS} groups; band its values")
-    return GroupsFile(str(path), found)
+    return GroupsFile(path, found)
 
 
-def audit(core: Core, groups: GroupsFile, since: int | None = None, until: int | None = None) -> GroupAudit:
+def audit(core: Oversight, groups: GroupsFile, since: int | None = None, until: int | None = None) -> GroupAudit:
     """What automated decisions of [since, until) gave to the groups; by default the ISO weeks of all of them.
 
     A decision counts for the rep whom the machine chose, also where a person changed it later; leads that were
@@ -171,7 +173,9 @@ def _refuse(groups: GroupsFile, board: Board) -> None:
     for spec in specs:
         used.update(*(spec.lead_numeric, spec.lead_categorical, spec.rep_numeric, spec.pair_numeric))
         used.update(*(spec.panel_numeric, spec.rep_categorical, (column for column, _ in spec.custom_numeric)))
-    for name in groups.attributes:
+    for name, by_rep in groups.attributes.items():
+        if len(set(by_rep.values())) > _MOST_GROUPS:
+            raise RequestError(f"{groups.path}: column {name} holds more than {_MOST_GROUPS} groups; band its values")
         if name in used:
             raise RequestError(
                 f"{groups.path}: column {name} is a feature of the models already; an attribute given for this audit"
@@ -182,7 +186,7 @@ def _refuse(groups: GroupsFile, board: Board) -> None:
         raise RequestError(f"{groups.path}: rep_id {unknown[0]!r} is not in reps ({len(unknown)} such)")
 
 
-def _decisions(core: Core, since: int | None) -> list[StoredDecision]:
+def _decisions(core: Oversight, since: int | None) -> list[StoredDecision]:
     found: list[StoredDecision] = []
     cursor: int | None = None
     with core.store.read() as view:

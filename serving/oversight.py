@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import threading
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from features.errors import RequestError
 from features.moments import DAY
 from serving.experiment import DrawnLog, Experiment, measure
+from serving.group_audit import GroupsFile, audit
+from serving.group_audit_words import audit_text
 from serving.http.protocol import UpliftMetrics
 from serving.insight import Insight
 from serving.service_level import NOT_CONTACTED, Late, Overdue, assess, clock, late_leads, may_move
@@ -57,6 +59,16 @@ class Oversight(Insight):
         """`{"status", "wins": {"uplift", "ci_low", "ci_high", "verdict", ...}, "value", "alarm", "text", ...}`."""
         currency = self.session.config.general.currency
         return self.measured().as_dict(self.zone, currency, as_lang(lang or self.session.lang))
+
+    # -- what routing gave to groups ----------------------------------------------------------------------------
+
+    def group_audit(
+        self, groups: Mapping[str, Mapping[str, str]], *, since: int | None, until: int | None, lang: str
+    ) -> Json:
+        """The audit with its `text`; `groups` by attribute, then rep_id, are held for this call and nowhere kept."""
+        given = GroupsFile("groups", {name: dict(by_rep) for name, by_rep in groups.items()})
+        found = audit(self, given, since, until)
+        return {**found.as_dict(), "text": audit_text(found, as_lang(lang))}
 
     # -- leads not contacted in time ----------------------------------------------------------------------------
 

@@ -38,7 +38,8 @@ def audit_groups(
     columns are read for this audit only: they are never stored and never a feature.
     """
     from serving.group_audit import audit, read_groups
-    from serving.pages.group_audit_page import audit_text, write_audit
+    from serving.group_audit_words import audit_text
+    from serving.pages.group_audit_page import write_audit
     from serving.session import open_session, parse_as_of
     from serving.texts import as_lang
 

@@ -197,6 +197,12 @@ class ServiceProtocol(Protocol):
         """`{"status", "wins", "value", "alarm", "text", ...}`: policy against the hold-out as known now."""
         ...
 
+    def group_audit(
+        self, groups: Mapping[str, Mapping[str, str]], *, since: int | None, until: int | None, lang: str
+    ) -> Json:
+        """`{"n_decisions", "audits", "text", ...}`; `groups`, by attribute and then rep_id, are not kept."""
+        ...
+
     def rule_mode(self) -> Json:
         """`{"all": bool, "teams": [team_id]}`: where routing runs by rules only."""
         ...

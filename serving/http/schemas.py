@@ -10,6 +10,8 @@ from pydantic.config import JsonDict
 Cell = StrictStr | StrictBool | StrictInt | Annotated[StrictFloat, Field(allow_inf_nan=False)] | None
 Row = Annotated[dict[Annotated[str, Field(min_length=1, max_length=200)], Cell], Field(min_length=1, max_length=1_000)]
 Id = Annotated[StrictStr, Field(min_length=1, max_length=1_000)]
+Attribute = Annotated[StrictStr, Field(min_length=1, max_length=100)]
+Group = Annotated[StrictStr, Field(min_length=1, max_length=200)]
 Moment = Annotated[StrictStr, Field(min_length=10, max_length=40, examples=["2026-02-09T09:17:00+08:00"])]
 
 MAX_LEADS: Final = 1_000
@@ -121,6 +123,20 @@ class EventsRequest(Body):
 
     table: Annotated[StrictStr, Field(min_length=1, max_length=40)]
     rows: Annotated[list[Row], Field(min_length=1, max_length=MAX_EVENT_ROWS)]
+
+
+class GroupAuditRequest(Body):
+    """Groups of reps by attribute, then by rep_id, for this one audit; reps of no stated group are left out."""
+
+    model_config = ConfigDict(
+        extra="forbid",
+        strict=True,
+        json_schema_extra={"examples": [{"groups": {"gender": {"R001": "f", "R002": "m"}}, "since": "2026-01-01"}]},
+    )
+
+    groups: Annotated[dict[Attribute, dict[Id, Group]], Field(min_length=1, max_length=20)]
+    since: Moment | None = Field(None, description="Earliest decided_at, included; default the first decision's week.")
+    until: Moment | None = Field(None, description="Latest decided_at, not included; default the last decision's week.")
 
 
 class AcknowledgeRequest(Body):

@@ -38,6 +38,7 @@ ACCESS: Final[Mapping[str, frozenset[str]]] = {
     "models": frozenset({"scientist", "hr"}),
     "reload_models": frozenset({"scientist", "hr"}),
     "experiment": frozenset({"manager", "hr", "scientist"}),
+    "group_audit": frozenset({"hr"}),  # protected attributes come in with it
     "rule_mode": frozenset(),
     "decided_at": frozenset(),
     "metrics": frozenset(),

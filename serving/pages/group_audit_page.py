@@ -1,11 +1,13 @@
-"""The audit by group for people: sentences, a page that stands alone and prints, and a table for spreadsheets."""
+"""The audit by group for people: a page that stands alone and prints, and a table for spreadsheets."""
 
 from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
-from serving.group_audit import FEWEST, GIVEN, LEVEL, AttributeAudit, Figure, GroupAudit
+from serving.group_audit import GIVEN, AttributeAudit, GroupAudit
+from serving.group_audit_words import findings, period, screening, small_groups
 from serving.pages.exports import Value, csv_bytes
 from serving.pages.rendering import HTML_LANG, OTHER, inline_css, render
 from serving.reports.tables import Cell, Row, TableView, numeric, text
@@ -15,48 +17,6 @@ _COLUMNS = (
     "attribute", "group", "n_reps", "share_of_reps", "share_of_places", "share_of_leads", "share_of_high_value",
     "share_of_expected_value", "given", "per", "rate", "ratio", "ci_low", "ci_high", "standing",
 )  # fmt: skip
-
-
-def audit_text(audit: GroupAudit, lang: Lang) -> list[str]:
-    """The audit in sentences: period, what stands out, and how to take it."""
-    hidden = sum(one.n_hidden for one in audit.audits)
-    said = [_period(audit, lang)]
-    said += [sentence for one in audit.audits for sentence in findings(one, lang)]
-    said.append(t(lang, "group_audit.screen", level=percent(lang, LEVEL)))
-    if hidden:
-        said.append(t(lang, "group_audit.small", fewest=FEWEST, n=hidden))
-    return [*said, t(lang, "group_audit.apart")]
-
-
-def findings(audit: AttributeAudit, lang: Lang) -> list[str]:
-    """A sentence for each figure below four fifths; one that says so where there is none or nothing to compare."""
-    if len(audit.groups) < 2:
-        return [t(lang, "group_audit.nothing", attribute=audit.attribute, fewest=FEWEST)]
-    said = [
-        _finding(audit, group.name, figure, lang)
-        for group in audit.groups
-        for figure in group.figures
-        if figure.standing in ("below", "below_unsure")
-    ]
-    return said or [t(lang, "group_audit.fine", attribute=audit.attribute)]
-
-
-def _finding(audit: AttributeAudit, group: str, figure: Figure, lang: Lang) -> str:
-    values = {
-        "attribute": audit.attribute,
-        "group": group,
-        "best": audit.best[f"{figure.given}.{figure.per}"],
-        "what": t(lang, f"group_audit_what.{figure.given}_{figure.per}"),
-    }
-    if figure.ci_low is None:
-        return t(lang, "group_audit.below_none", **values)
-    ratio, low, high = (number(lang, one, 2) for one in (figure.ratio, figure.ci_low, figure.ci_high))
-    return t(lang, f"group_audit.{figure.standing}", **values, ratio=ratio, low=low, high=high)
-
-
-def _period(audit: GroupAudit, lang: Lang) -> str:
-    since, until = audit.since[:16].replace("T", " "), audit.until[:16].replace("T", " ")
-    return t(lang, "group_audit.period", since=since, until=until, n=number(lang, audit.n_decisions))
 
 
 def write_audit(audit: GroupAudit, folder: Path) -> list[Path]:
@@ -85,13 +45,16 @@ def _csv_rows(audit: GroupAudit) -> list[list[Value]]:
 
 def render_audit(audit: GroupAudit, lang: Lang) -> str:
     """HTML without script or outside asset."""
-    hidden = sum(one.n_hidden for one in audit.audits)
-    context = {
-        "css": inline_css(),
-        "other_html_lang": HTML_LANG[OTHER[lang]],
-        "period": _period(audit, lang),
-        "screen": t(lang, "group_audit.screen", level=percent(lang, LEVEL)),
-        "small": t(lang, "group_audit.small", fewest=FEWEST, n=hidden) if hidden else "",
+    context = {"css": inline_css(), "other_html_lang": HTML_LANG[OTHER[lang]], **audit_context(audit, lang)}
+    return render("group_audit.html.j2", lang, context)
+
+
+def audit_context(audit: GroupAudit, lang: Lang) -> dict[str, Any]:
+    """What the body of the page shows, by itself or inside the service."""
+    return {
+        "period": period(audit, lang),
+        "screen": screening(lang),
+        "small": small_groups(audit, lang),
         "sections": [
             {
                 "heading": t(lang, "group_audit.heading", attribute=one.attribute),
@@ -101,7 +64,6 @@ def render_audit(audit: GroupAudit, lang: Lang) -> str:
             for one in audit.audits
         ],
     }
-    return render("group_audit.html.j2", lang, context)
 
 
 def _shares(audit: AttributeAudit, lang: Lang) -> TableView:

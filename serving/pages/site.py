@@ -17,6 +17,7 @@ from serving.pages import (
     drivers_page,
     experiment_page,
     forecast_page,
+    group_audit_form,
     leads,
     models_page,
     notice_page,
@@ -49,6 +50,7 @@ def create_site(core: Core, *, proxy: ProxyTrust | None = None, book: Book | Non
 PAGES: Final = (
     today.router, leads.router, alerts_page.router, forecast_page.router, reps.router, drivers_page.router,
     models_page.router, challenger_page.router, experiment_page.router, notice_page.router,
+    group_audit_form.router,
 )  # fmt: skip
 
 

@@ -167,24 +167,27 @@ def visits(right: str) -> Any:
     return Depends(build)
 
 
-async def form_of(request: Request) -> dict[str, str]:
+async def form_of(request: Request, longest: int = _LONGEST_FIELD) -> dict[str, str]:
     """The fields of a sent form, spaces trimmed; Problem 415 or 422 where it is none."""
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind != "application/x-www-form-urlencoded":
         raise Problem(415, "a form is sent as application/x-www-form-urlencoded")
     async with request.form(max_files=0, max_fields=40) as sent:
         fields = {name: value.strip() for name, value in sent.items() if isinstance(value, str)}
-    if any("\x00" in value or len(value) > _LONGEST_FIELD for value in fields.values()):
-        raise Problem(422, f"a field holds NUL or more than {_LONGEST_FIELD:,} characters")
+    if any("\x00" in value or len(value) > longest for value in fields.values()):
+        raise Problem(422, f"a field holds NUL or more than {longest:,} characters")
     return fields
 
 
-def sends(right: str) -> Any:
-    """A dependency that gives the `Visit` and the fields of a form whose token is the reader's own."""
+def sends(right: str, longest: int = _LONGEST_FIELD) -> Any:
+    """A dependency that gives the `Visit` and the fields of a form whose token is the reader's own.
+
+    `longest`: characters that a field may have.
+    """
 
     async def build(request: Request) -> tuple[Visit, dict[str, str]]:
         visit = visit_of(request, require(request.state.principal, right))
-        fields = await form_of(request)
+        fields = await form_of(request, longest)
         visit.site.signer.check_form(visit.principal, fields.get("token", ""))
         return visit, fields
 

@@ -168,3 +168,30 @@ def test_the_command_writes_pages_in_both_languages_and_stores_no_group(desk, tm
     code, said = run()
     assert (code, "'NOBODY' is not in reps" in said.err) == (1, True)
     assert run("--since", "2030-01-01")[0] == 1
+
+
+def test_the_interface_gives_the_audit_in_words_and_keeps_no_group(desk):
+    made = filled(desk)
+    given = {"gender": {rep: "zebra" if group == "b" else group for rep, group in GROUP.items()}}
+    found = made.core.group_audit(given, since=None, until=None, lang="zh")
+    assert found["n_decisions"] == 24
+    assert any("zebra" in sentence and "五分之四" in sentence for sentence in found["text"])
+    json.dumps(found, allow_nan=False)
+    day = moments.parse("2026-03-03", made.core.zone)
+    with pytest.raises(RequestError, match="no automated decision"):
+        made.core.group_audit(given, since=day, until=None, lang="en")
+    made.core.close()
+    assert not any(b"zebra" in file.read_bytes() for file in made.home.rglob("*") if file.is_file())
+
+
+def test_too_many_groups_are_told_to_be_banded(desk):
+    made = filled(desk, leads=[])
+    made.core.group_audit({"age": {f"R{i:02d}": "x" for i in range(13)}}, since=None, until=None, lang="en")
+    with pytest.raises(RequestError, match="column age holds more than 2 groups"):
+        _with_most(made.core, 2)
+
+
+def _with_most(core, most):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("serving.group_audit._MOST_GROUPS", most)
+        core.group_audit({"age": {f"R{i:02d}": str(20 + i) for i in range(13)}}, since=None, until=None, lang="en")

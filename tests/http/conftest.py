@@ -184,6 +184,10 @@ class FakeService:
         self._called("experiment", lang)
         return {"status": "no_holdout", "alarm": False}
 
+    def group_audit(self, groups, *, since, until, lang):
+        self._called("group_audit", groups, since, until, lang)
+        return {"n_decisions": 1, "audits": [], "text": []}
+
     def metrics_snapshot(self):
         if isinstance(self.fail, NoReleaseError):
             raise self.fail

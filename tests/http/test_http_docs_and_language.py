@@ -68,7 +68,7 @@ def test_every_operation_is_documented_with_an_example(client):
                 n_bodies += 1
                 name = operation["requestBody"]["content"]["application/json"]["schema"]["$ref"].rpartition("/")[2]
                 assert schemas[name]["examples"], where
-    assert n_bodies == 6
+    assert n_bodies == 7
 
 
 def test_the_examples_are_requests_that_are_taken(client):
@@ -87,7 +87,7 @@ def test_the_examples_are_requests_that_are_taken(client):
             assert shown, f"{method} {path}: {found.text}"
             assert "body" not in found.text or found.is_success
             tried += 1
-    assert tried == 6
+    assert tried == 7
 
 
 def test_the_docs_page_needs_nothing_from_elsewhere_and_no_script(client):

@@ -17,6 +17,7 @@ from serving.store import ROLES, Store
 LEAD = {"lead": {"lead_id": "N1"}}
 OVERRIDE = {"rep_id": "R1", "by": "x", "reason": "y"}
 EVENTS = {"table": "deals", "rows": [{"rep_id": "R1"}]}
+AUDIT = {"groups": {"gender": {"R1": "f"}}}
 # The contract's section 5, written out by hand: (method, path, body) -> roles that get an answer.
 WHO = [
     ("POST", "/v1/assignments", LEAD, "router hr admin"),
@@ -37,6 +38,7 @@ WHO = [
     ("GET", "/v1/models", None, "scientist hr admin"),
     ("GET", "/v1/models/challenger", None, "scientist hr admin"),
     ("GET", "/v1/experiment", None, "manager scientist hr admin"),
+    ("POST", "/v1/group-audit", AUDIT, "hr admin"),
     ("GET", "/v1/models/drift", None, "scientist hr admin"),
     ("POST", "/v1/models/reload", None, "scientist hr admin"),
     ("GET", "/v1/rule-mode", None, "admin"),
@@ -71,7 +73,7 @@ def test_every_route_of_the_api_has_a_right_and_stands_in_the_table_above(app):
         if path not in OPEN_PATHS - {"/metrics"}
     }
     assert ours == listed
-    assert len(ours) == 23
+    assert len(ours) == 24
     assert all(roles <= set(ROLES) for roles in ACCESS.values())
 
 

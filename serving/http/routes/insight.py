@@ -4,17 +4,19 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
+import structlog
 from fastapi import APIRouter, Path, Query, Response
 
 from features.moments import parse_month
 from models.forecasting.inputs import Changes
 from serving.http.calls import Call, answer, needs
 from serving.http.problems import Problem
-from serving.http.schemas import AcknowledgeRequest, Level, answers, problems
+from serving.http.schemas import AcknowledgeRequest, GroupAuditRequest, Level, answers, problems
 from serving.http.scoping import check_level, visible_drivers, visible_items, without_best
 from serving.http.strict_json import StrictRoute
 
 router = APIRouter(tags=["insight"], route_class=StrictRoute)
+_log = structlog.get_logger("serving.audit")
 
 _QUANTILES = {f"p{k}": 21000.0 + 900 * k for k in range(10, 100, 10)}
 _FORECAST = {
@@ -185,6 +187,37 @@ def drivers(
     check_level(scope, level, by_id)
     found = call.service.drivers(level=level, id=by_id, lang=call.lang, against=against)
     return answer(visible_drivers(scope, found), lang=call.lang)
+
+
+_AUDIT = {
+    "since": "2026-01-05T00:00:00+08:00", "until": "2026-03-02T00:00:00+08:00", "n_decisions": 1840,
+    "audits": [{
+        "attribute": "gender", "best": {"leads.head": "m"}, "n_hidden": 0,
+        "groups": [{
+            "name": "f", "n_reps": 21, "share_of_reps": 0.48, "share_of_places": 0.47,
+            "shares": {"leads": 0.46, "high_value": 0.44, "expected_value": 0.45},
+            "figures": [{
+                "given": "leads", "per": "head", "rate": 40.3, "ratio": 0.93, "ci_low": 0.84, "ci_high": 1.03,
+                "standing": "within",
+            }],
+        }],
+    }],
+    "fewest": 5, "line": 0.8, "level": 0.9, "text": ["gender: no group is below four fifths of the best-off group."],
+}  # fmt: skip
+
+
+@router.post(
+    "/v1/group-audit",
+    summary="What routing gave to groups of reps",
+    responses={**answers(_AUDIT), **problems(413, 415)},
+)
+def group_audit(body: GroupAuditRequest, call: Annotated[Call, needs("group_audit")]) -> Response:
+    """Rates by group against the best-off one. Groups are used for this answer only: never stored, never a feature."""
+    since, until = call.moment(body.since, "since"), call.moment(body.until, "until")
+    found = call.service.group_audit(body.groups, since=since, until=until, lang=call.lang)
+    reader = call.principal
+    _log.info("group_audit_read", role=reader.role, subject=reader.subject, n_attributes=len(body.groups))
+    return answer(found, lang=call.lang)
 
 
 def _check_month(text: str | None) -> None:
