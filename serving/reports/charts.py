@@ -144,7 +144,7 @@ def bar_chart(
     zero = left - low * scale
     top = 26.0 if up_label or down_label else 10.0
     bottom = top + _ROW * len(shown)
-    parts = [_hatch()] if any(bar.hatched for bar in shown) else []
+    parts = [hatch()] if any(bar.hatched for bar in shown) else []
     if down_label and low < 0:
         parts.append(_text(zero - 6, 16, down_label, "end", DOWN, 12))
     if up_label and high > 0:
@@ -160,7 +160,8 @@ def _anchor(x: float, width: float) -> str:
     return "start" if x < width * 0.3 else "end" if x > width * 0.7 else "middle"
 
 
-def _hatch() -> str:
+def hatch() -> str:
+    """Definition of the hatching that marks luck and what no table shows."""
     # Several charts of one page may define it: equal definitions under one id do no harm.
     return (
         '<defs><pattern id="fl-hatch" width="6" height="6" patternUnits="userSpaceOnUse" '

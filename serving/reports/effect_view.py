@@ -11,7 +11,7 @@ from models.drivers.effects import EffectRow
 from serving import texts
 from serving.reports import charts
 from serving.reports.tables import Cell, ChartView, Row, TableView, numeric, table, text
-from serving.texts import Lang, money, number, percent, points, t
+from serving.texts import Lang, money, money_together, number, percent, points, t
 
 _OUTCOMES = ("contribution", "win_probability")
 _AXIS = {"contribution": "contribution", "win_probability": "win"}
@@ -36,7 +36,10 @@ def shown_value(row: EffectRow, value: float | None, currency: str, lang: Lang) 
 def amounts(row: EffectRow, currency: str, lang: Lang) -> tuple[str, str, str]:
     """Estimate and both ends of the interval in words."""
     numbers = (row.estimate, row.ci_low, row.ci_high)
-    one, low, high = (shown_value(row, value, currency, lang) for value in numbers)
+    if row.unit == "probability":
+        one, low, high = (points(lang, value) for value in numbers)
+    else:
+        one, low, high = money_together(lang, currency, numbers, signed=True)
     return one, low, high
 
 

@@ -10,7 +10,7 @@ from markupsafe import Markup
 from models.drivers.matrix import MatrixPlace
 from serving.reports import charts
 from serving.reports.tables import Cell, ChartView, Row, TableView, numeric, table, text
-from serving.texts import Lang, money, number, t
+from serving.texts import Lang, money_together, number, t
 
 QUADRANTS = ("both", "attitude_only", "effect_only", "neither")
 _HEIGHT = 420.0
@@ -62,7 +62,7 @@ def _advice(quadrant: str, places: Sequence[MatrixPlace], lang: Lang) -> str:
 
 
 def _row(one: MatrixPlace, name: str, currency: str, lang: Lang) -> Row:
-    low, high = (money(lang, currency, value, signed=True) for value in (one.effect_low, one.effect_high))
+    effect, low, high = money_together(lang, currency, (one.effect, one.effect_low, one.effect_high), signed=True)
     attitude = number(lang, one.attitude, 1, signed=True) if one.attitude is not None else "–"
     quadrant = (
         t(lang, f"report.matrix.{one.quadrant}") if one.attitude is not None else t(lang, "report.matrix.unknown")
@@ -71,7 +71,7 @@ def _row(one: MatrixPlace, name: str, currency: str, lang: Lang) -> Row:
         (
             text(name),
             numeric(attitude),
-            numeric(money(lang, currency, one.effect, signed=True)),
+            numeric(effect),
             numeric(f"{low} … {high}"),
             text(quadrant),
             text(t(lang, "report.matrix.sure" if one.sure else "report.matrix.unsure")),

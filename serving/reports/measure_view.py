@@ -12,7 +12,7 @@ from serving import texts
 from serving.reports import charts
 from serving.reports.measures import MeasureResult, Pilot
 from serving.reports.tables import Cell, ChartView, Row, TableView, numeric, table, text
-from serving.texts import Lang, money, number, percent, t
+from serving.texts import Lang, money, money_together, number, percent, t
 
 
 @dataclass(frozen=True)
@@ -88,13 +88,14 @@ def _forest_row(one: MeasureResult, currency: str, lang: Lang) -> charts.ForestR
 
 def _row(one: MeasureResult, currency: str, lang: Lang) -> Row:
     cash = partial(money, lang, currency, signed=True)
-    between = f"{cash(one.ci_low)} … {cash(one.ci_high)}" if one.estimate is not None else "–"
+    estimate, low, high = money_together(lang, currency, (one.estimate, one.ci_low, one.ci_high), signed=True)
+    between = f"{low} … {high}" if one.estimate is not None else "–"
     return Row(
         (
             text(measure_name(one, lang)),
             text("–" if one.first_month is None else texts.month_code(one.first_month).replace("-", "\u2011")),
             numeric(f"{number(lang, one.n_touched)} / {number(lang, one.n_untouched)}"),
-            numeric(cash(one.estimate)),
+            numeric(estimate),
             numeric(between),
             numeric(cash(one.before_after)),
             Cell(t(lang, f"verdict.{one.verdict}"), tag=one.verdict),
@@ -106,15 +107,16 @@ def measure_words(one: MeasureResult, currency: str, lang: Lang) -> str:
     """What is claimed of a measure: an effect, none found, or withheld and why; and what the bare change would say."""
     cash = partial(money, lang, currency, signed=True)
     reasons = t(lang, "report.semicolon").join(t(lang, f"measure_reason.{reason}") for reason in one.reasons)
+    _, low, high = money_together(lang, currency, (one.estimate, one.ci_low, one.ci_high), signed=True)
     said = []
     if one.estimate is None:
         said.append(t(lang, "report.measures.words_withheld", reasons=reasons))
     elif one.includes_zero:
-        said.append(t(lang, "report.measures.words_none", low=cash(one.ci_low), high=cash(one.ci_high)))
+        said.append(t(lang, "report.measures.words_none", low=low, high=high))
     else:
         key = "report.measures.words_up" if one.estimate > 0 else "report.measures.words_down"
         amount = money(lang, currency, abs(one.estimate))
-        said.append(t(lang, key, amount=amount, low=cash(one.ci_low), high=cash(one.ci_high)))
+        said.append(t(lang, key, amount=amount, low=low, high=high))
     if one.before_after is not None:
         said.append(t(lang, "report.measures.words_bare", bare=cash(one.before_after)))
     if not one.includes_zero and one.drift_to_undo is not None:

@@ -2,27 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
 from functools import cache, partial
 from importlib.resources import files
-from math import fsum
 from typing import TYPE_CHECKING, Any
 
 from markupsafe import Markup
 
 from features.moments import day_of, month_text
-from models.drivers.attribution import Attribution
-from models.drivers.decomposition import UNEXPLAINED, Decomposition, Part
-from models.drivers.effects import CONTACT
-from models.drivers.suggestions import Suggestion
 from serving import texts
 from serving.fault_words import left_out_words
-from serving.reports import charts, effect_view
+from serving.reports import effect_view
+from serving.reports.driver_view import driver_parts, team_part
+from serving.reports.gap_view import change_parts
 from serving.reports.matrix_view import matrix_view
 from serving.reports.measure_view import measures_view, pilots_view
-from serving.reports.payload import Effectiveness, ReportPayload, RepPage
-from serving.reports.tables import Cell, ChartView, Row, TableView, numeric, table, text
-from serving.texts import Lang, money, percent, t
+from serving.reports.payload import Effectiveness, ReportPayload
+from serving.reports.rep_view import rep_page, rep_pages, rep_table
+from serving.reports.tables import Cell, Row, TableView, numeric, table, text
+from serving.texts import Lang, joined, money, percent, t
 
 if TYPE_CHECKING:
     import jinja2
@@ -32,7 +29,6 @@ _ORDER = (
     "effectiveness", "change", "drivers", "effects", "measures", "pilots", "matrix", "reps", "model", "data", "method",
     "review",
 )  # fmt: skip
-_MOST_BARS = 12
 _TENURE = {"<1", "1-2", ">2"}
 _TENURE_KEYS = {"<1": "tenure_below_1", "1-2": "tenure_1_to_2", ">2": "tenure_above_2"}
 _HTML_LANG = {"en": "en", "zh": "zh-CN"}
@@ -65,7 +61,7 @@ def report_context(
     """What the body of the report takes. `embedded`: inside the service, where reps have pages of their own and teams
     stand here; `scoped`: for a reader who answers for some reps only, so without what is said of the whole company.
     """
-    teams = [_team(one, payload, lang, f"team-{at}") for at, one in enumerate(payload.teams, 1)] if embedded else []
+    teams = [team_part(one, payload, lang, f"team-{at}") for at, one in enumerate(payload.teams, 1)] if embedded else []
     return {**_context(payload, lang), "embedded": embedded, "scoped": scoped, "teams": teams}
 
 
@@ -75,25 +71,12 @@ def rep_section(payload: ReportPayload, rep_id: str, lang: Lang) -> dict[str, An
     if page is None:
         return None
     attributed = next((one for one in payload.reps if one.id == rep_id), None)
-    made = _rep_page(page, attributed, payload, lang, "rep")
+    made = rep_page(page, attributed, payload, lang, "rep")
     return {**made, "month": texts.month(lang, payload.month), "comparison": _comparison(payload, lang)}
 
 
-def _team(one: Attribution, payload: ReportPayload, lang: Lang, anchor: str) -> dict[str, Any]:
-    title = t(lang, "report.effectiveness.team", id=one.id) if one.id else t(lang, "reps.no_team")
-    cash = partial(money, lang, payload.currency)
-    sentence = t(lang, "drivers_page.sentence", prediction=cash(one.prediction), baseline=cash(one.baseline))
-    return {
-        "anchor": anchor,
-        "title": title,
-        "sentence": sentence,
-        "chart": _attribution_chart(one, payload.currency, lang, t(lang, "drivers_page.chart", who=title), sentence),
-        "table": _attribution_table(one, payload.currency, lang),
-    }
-
-
 def _context(payload: ReportPayload, lang: Lang) -> dict[str, Any]:
-    change = _change(payload, lang)
+    change = change_parts(payload, lang)
     parts = effect_view.effect_parts(payload.effects, payload.currency, lang)
     effectiveness = _effectiveness(payload, lang)
     names = {rep: name for rep, name in payload.names if name}
@@ -108,13 +91,13 @@ def _context(payload: ReportPayload, lang: Lang) -> dict[str, Any]:
         "contents": [(name, t(lang, f"report.{name}.heading")) for name in _ORDER if shown.get(name, True)],
         "effectiveness": effectiveness,
         "change": change,
-        "drivers": _drivers(payload, lang),
+        "drivers": driver_parts(payload, lang),
         "effects": parts,
         "measures": measures_view(payload.measures, payload.currency, lang),
         "pilots": pilots_view(payload.pilots, names, payload.currency, lang),
         "matrix": matrix,
         "comparison": _comparison(payload, lang),
-        "reps": {"table": _rep_table(payload, lang), "pages": _rep_pages(payload, lang)},
+        "reps": {"table": rep_table(payload, lang), "pages": rep_pages(payload, lang)},
         "model_sentence": _model_sentence(payload, lang),
         "data": _data(payload, lang),
         "method": _method(payload, lang),
@@ -147,12 +130,8 @@ def _headline(payload: ReportPayload, lang: Lang) -> dict[str, Any]:
         routed = cash(overall.per_head_since_routing)
         cards.append({"label": t(lang, "report.headline.since_routing"), "value": routed})
         since = texts.month(lang, payload.routing_since)
-        sentences[1] = _joined(lang, sentences[1], t(lang, "report.headline.routed", month=since, per_head=routed))
+        sentences[1] = joined(lang, sentences[1], t(lang, "report.headline.routed", month=since, per_head=routed))
     return {"sentences": sentences, "cards": cards}
-
-
-def _joined(lang: Lang, *sentences: str) -> str:
-    return ("" if lang == "zh" else " ").join(sentences)
 
 
 def _comparison(payload: ReportPayload, lang: Lang) -> str:
@@ -215,336 +194,6 @@ def group_name(one: Effectiveness, lang: Lang) -> str:
     if one.kind == "tenure" and one.id in _TENURE:
         return t(lang, f"report.effectiveness.{_TENURE_KEYS[one.id]}")
     return t(lang, f"report.effectiveness.{one.kind}", id=one.id)
-
-
-def _bars(found: Decomposition, currency: str, lang: Lang, most: int = _MOST_BARS) -> list[charts.Bar]:
-    known = [part for part in found.parts if part.group != UNEXPLAINED][:most]
-    rest = [part for part in found.parts if part.group == UNEXPLAINED]
-    return [
-        charts.Bar(
-            texts.driver(lang, part.driver),
-            part.amount,
-            money(lang, currency, part.amount, signed=True),
-            hatched=part.group == UNEXPLAINED,
-        )
-        for part in (*known, *rest)
-    ]
-
-
-def _parts_table(
-    found: Decomposition, currency: str, lang: Lang, caption: str, heads: Sequence[str], most: int = 99
-) -> TableView:
-    """Parts with their ranges, largest first; beyond `most` the smaller ones are one row, so that a page holds them."""
-    cash = partial(money, lang, currency, signed=True)
-    known = [part for part in found.parts if part.group != UNEXPLAINED]
-    rows = [_part_row(part, cash, lang) for part in known[:most]]
-    if len(known) > most:
-        rest = fsum(part.amount for part in known[most:])
-        name = t(lang, "report.reps.smaller", n=len(known) - most)
-        rows.append(Row((text(name), text(""), numeric(cash(rest)), text(""), text(""))))
-    rows += [_part_row(part, cash, lang) for part in found.parts if part.group == UNEXPLAINED]
-    total = (text(t(lang, "report.change.total")), text(""), numeric(cash(found.total)), text(""), text(""))
-    rows.append(Row(total, True))
-    return TableView(caption, tuple(Cell(head, at in (2, 3)) for at, head in enumerate(heads)), tuple(rows))
-
-
-def _part_row(part: Part, cash: Callable[[float | None], str], lang: Lang) -> Row:
-    return Row(
-        (
-            text(texts.driver(lang, part.driver)),
-            text(texts.group(lang, part.group)),
-            numeric(cash(part.amount)),
-            numeric(f"{cash(part.low)} … {cash(part.high)}" if part.low is not None else "–"),
-            text(t(lang, "report.reps.yes" if part.controllable else "report.reps.no")),
-        )
-    )
-
-
-def _part_heads(lang: Lang) -> tuple[str, ...]:
-    keys = (
-        "report.reps.part",
-        "report.drivers.group",
-        "report.drivers.contribution",
-        "report.reps.range",
-        "report.reps.movable",
-    )
-    return tuple(t(lang, key) for key in keys)
-
-
-def _largest(found: Decomposition) -> str:
-    return next((part.driver for part in found.parts if part.group != UNEXPLAINED), UNEXPLAINED)
-
-
-def _change(payload: ReportPayload, lang: Lang) -> dict[str, Any] | None:
-    found = payload.month_change
-    if found is None:
-        return None
-    largest = _largest(found)
-    signed = partial(money, lang, payload.currency, signed=True)
-    sentence = t(
-        lang,
-        "report.change.sentence_up" if found.total >= 0 else "report.change.sentence_down",
-        amount=money(lang, payload.currency, abs(found.total)),
-        driver=texts.driver(lang, largest),
-        part=signed(sum(part.amount for part in found.parts if part.driver == largest)),
-        rest=signed(found.unexplained),
-    )
-    title = t(lang, "report.change.chart")
-    svg = charts.bar_chart(
-        _bars(found, payload.currency, lang),
-        title,
-        sentence,
-        axis_label=t(lang, "report.change.axis"),
-        up_label=t(lang, "report.drivers.up"),
-        down_label=t(lang, "report.drivers.down"),
-    )
-    heads = _part_heads(lang)
-    return {
-        "sentence": sentence,
-        "chart": ChartView(title, Markup(svg)),  # noqa: S704 texts are escaped by charts
-        "table": _parts_table(found, payload.currency, lang, t(lang, "report.change.caption"), heads),
-    }
-
-
-def _drivers(payload: ReportPayload, lang: Lang) -> dict[str, Any]:
-    cash = partial(money, lang, payload.currency)
-    company = payload.company
-    company_sentence = t(
-        lang,
-        "report.drivers.company_sentence",
-        prediction=cash(company.prediction),
-        baseline=cash(company.baseline),
-    )
-    made: dict[str, Any] = {
-        "chart": None,
-        "table": None,
-        "company_sentence": company_sentence,
-        "company_chart": _attribution_chart(
-            company, payload.currency, lang, t(lang, "report.drivers.company_chart"), company_sentence
-        ),
-        "company_table": _attribution_table(company, payload.currency, lang),
-    }
-    moved = [one for one in payload.ranking if one.importance > 0]
-    if not moved:
-        return made | {"sentence": t(lang, "report.drivers.nothing")}
-    top = moved[0]
-    sentence = t(lang, "report.drivers.sentence", driver=texts.driver(lang, top.driver), amount=cash(top.importance))
-    bars = [
-        charts.Bar(texts.driver(lang, one.driver), one.importance, cash(one.importance), muted=one.unstable)
-        for one in moved[:_MOST_BARS]
-    ]
-    title = t(lang, "report.drivers.chart")
-    svg = charts.bar_chart(bars, title, sentence, axis_label=t(lang, "report.drivers.axis"))
-    rows = [
-        Row(
-            (
-                text(texts.driver(lang, one.driver)),
-                text(texts.group(lang, one.group)),
-                numeric(cash(one.importance)),
-                numeric(str(one.rank) if one.rank is not None else t(lang, "report.drivers.unstable")),
-                numeric(f"{one.rank_low}–{one.rank_high}"),
-            )
-        )
-        for one in moved
-    ]
-    heads = ("driver", "group", "size", "rank", "range")
-    view = table(lang, "report.drivers", heads, rows, first_numeric=2)
-    return made | {"sentence": sentence, "chart": ChartView(title, Markup(svg)), "table": view}  # noqa: S704
-
-
-def _attribution_chart(one: Attribution, currency: str, lang: Lang, title: str, sentence: str) -> ChartView:
-    bars = [
-        charts.Bar(
-            texts.driver(lang, item.driver), item.contribution, money(lang, currency, item.contribution, signed=True)
-        )
-        for item in one.drivers[:_MOST_BARS]
-    ]
-    svg = charts.bar_chart(
-        bars,
-        title,
-        sentence,
-        axis_label=t(lang, "report.drivers.company_axis", baseline=money(lang, currency, one.baseline)),
-        up_label=t(lang, "report.drivers.up"),
-        down_label=t(lang, "report.drivers.down"),
-    )
-    return ChartView(title, Markup(svg))  # noqa: S704 texts are escaped by charts
-
-
-def _attribution_table(one: Attribution, currency: str, lang: Lang) -> TableView:
-    rows = [
-        Row(
-            (
-                text(texts.driver(lang, item.driver)),
-                text(texts.group(lang, item.group)),
-                numeric(money(lang, currency, item.contribution, signed=True)),
-                numeric(percent(lang, item.share)),
-            )
-        )
-        for item in one.drivers
-    ]
-    caption = t(
-        lang,
-        "report.drivers.company_caption",
-        baseline=money(lang, currency, one.baseline),
-        prediction=money(lang, currency, one.prediction),
-    )
-    heads = tuple(
-        Cell(t(lang, f"report.drivers.{key}"), at > 1)
-        for at, key in enumerate(("driver", "group", "contribution", "share"))
-    )
-    return TableView(caption, heads, tuple(rows))
-
-
-def _rep_table(payload: ReportPayload, lang: Lang) -> TableView:
-    cash = partial(money, lang, payload.currency)
-    expected = {one.id: one.prediction for one in payload.reps}
-    rows = [
-        Row(
-            (
-                text(page.name or page.rep_id),
-                text(page.team_id),
-                numeric(texts.number(lang, page.tenure_years, 1)),
-                numeric(cash(page.contribution)),
-                numeric(cash(expected.get(page.rep_id))),
-                numeric(cash(page.gap.total, signed=True) if page.gap else "–"),
-                numeric(cash(page.gap.unexplained, signed=True) if page.gap else "–"),
-            )
-        )
-        for page in payload.rep_pages
-    ]
-    heads = ("rep", "team", "tenure", "contribution", "expected", "gap", "unexplained")
-    return table(lang, "report.reps", heads, rows, first_numeric=2)
-
-
-def _rep_pages(payload: ReportPayload, lang: Lang) -> list[dict[str, Any]]:
-    attributed = {one.id: one for one in payload.reps}
-    return [
-        _rep_page(page, attributed.get(page.rep_id), payload, lang, f"rep-{at}")
-        for at, page in enumerate(payload.rep_pages, start=1)
-    ]
-
-
-def _rep_page(
-    page: RepPage, attributed: Attribution | None, payload: ReportPayload, lang: Lang, anchor: str
-) -> dict[str, Any]:
-    cash = partial(money, lang, payload.currency)
-    name = page.name or page.rep_id
-    facts = t(
-        lang,
-        "report.reps.facts" if page.team_id else "report.reps.facts_no_team",
-        id=page.rep_id,
-        team=page.team_id,
-        tenure=texts.number(lang, page.tenure_years, 1),
-        contribution=cash(page.contribution),
-        month=texts.month(lang, payload.month),
-    )
-    made: dict[str, Any] = {
-        "anchor": anchor,
-        "name": name,
-        "facts": facts,
-        "sentence": t(lang, "report.reps.no_peers"),
-        "chart": None,
-        "table": None,
-        "history": _history(page, name, payload.currency, lang),
-        "top": _top(attributed, payload.currency, lang),
-        "suggestions": [_suggestion(one, payload, lang) for one in page.suggestions],
-        "targets": targets_text(page, payload.currency, lang),
-    }
-    return made | (_gap(page, page.gap, name, payload, lang) if page.gap else {})
-
-
-def _gap(page: RepPage, gap: Decomposition, name: str, payload: ReportPayload, lang: Lang) -> dict[str, Any]:
-    sentence = t(
-        lang,
-        "report.reps.gap_above" if gap.total >= 0 else "report.reps.gap_below",
-        name=name,
-        amount=money(lang, payload.currency, abs(gap.total)),
-        whom=t(lang, f"report.comparison.whom_{page.peers}", n=page.n_peers),
-        rest=money(lang, payload.currency, gap.unexplained, signed=True),
-    )
-    if page.in_top:
-        sentence = _joined(lang, sentence, t(lang, "report.comparison.in_top", name=name))
-    title = t(lang, "report.reps.chart", name=name)
-    bars = _bars(gap, payload.currency, lang, most=5)
-    svg = charts.bar_chart(
-        bars,
-        title,
-        sentence,
-        axis_label=t(lang, "report.reps.axis"),
-        up_label=t(lang, "report.drivers.up"),
-        down_label=t(lang, "report.drivers.down"),
-    )
-    view = _parts_table(gap, payload.currency, lang, t(lang, "report.reps.table", name=name), _part_heads(lang), 5)
-    return {"sentence": sentence, "chart": ChartView(title, Markup(svg)), "table": view}  # noqa: S704
-
-
-def _history(page: RepPage, name: str, currency: str, lang: Lang) -> Markup | None:
-    if len(page.history) < 2:
-        return None
-    title = t(lang, "report.reps.history", name=name, n=len(page.history))
-    desc = f"{money(lang, currency, min(page.history))} – {money(lang, currency, max(page.history))}"
-    return Markup(charts.sparkline(page.history, title, desc))  # noqa: S704 texts are escaped by charts
-
-
-def targets_text(page: RepPage, currency: str, lang: Lang) -> str:
-    """The staged targets in one line, "" where the rep has too few months."""
-    steps = [
-        t(lang, "report.reps.step", month=texts.month(lang, one.month), amount=money(lang, currency, one.amount))
-        for one in page.targets
-    ]
-    return t(lang, "report.joint").join(steps)
-
-
-def _top(one: Attribution | None, currency: str, lang: Lang) -> str:
-    if one is None:
-        return ""
-    named = [
-        f"{texts.driver(lang, item.driver)} {money(lang, currency, item.contribution, signed=True)}"
-        for item in one.drivers[:3]
-        if item.contribution != 0
-    ]
-    return t(lang, "report.joint").join(named)
-
-
-def suggestion_words(one: Suggestion, payload: ReportPayload, lang: Lang) -> str:
-    """One suggested action in a line: what, what it should bring, how sure that is, and when to look again."""
-    made = _suggestion(one, payload, lang)
-    rest = [made[part] for part in ("gain", "evidence", "past", "review") if made[part]]
-    return made["what"] + t(lang, "report.colon") + t(lang, "report.joint").join(rest)
-
-
-def _suggestion(one: Suggestion, payload: ReportPayload, lang: Lang) -> dict[str, str]:
-    cash = partial(money, lang, payload.currency, signed=True)
-    share = one.driver == CONTACT
-    course = one.driver.startswith("training:")
-    written = percent if share else partial(texts.number, digits=1)
-    what = t(
-        lang,
-        "report.reps.suggest_" + ("share" if share else "do" if course else "step"),
-        driver=texts.driver(lang, one.driver),
-        now=written(lang, one.now),
-        next=written(lang, one.now + one.step),
-    )
-    gain = t(lang, "report.reps.gain", gain=cash(one.expected_gain), low=cash(one.gain_low), high=cash(one.gain_high))
-    return {
-        "what": what,
-        "gain": gain,
-        "evidence": t(lang, "report.reps.evidence", verdict=t(lang, f"verdict.{one.evidence}")),
-        "past": _past_rounds(one, payload, lang),
-        "review": t(lang, "report.reps.review", day=texts.day(lang, payload.review_on)) if payload.review_on else "",
-    }
-
-
-def _past_rounds(one: Suggestion, payload: ReportPayload, lang: Lang) -> str:
-    """Whether past rounds of a course that is suggested worked; "" for what is no course."""
-    past = next((found for found in payload.measures if found.kind == "course" and found.name == one.driver), None)
-    if past is None:
-        return ""
-    if past.estimate is None:
-        return t(lang, "report.reps.past_unknown")
-    if past.includes_zero:
-        return t(lang, "report.reps.past_none")
-    return t(lang, "report.reps.past_found", amount=money(lang, payload.currency, past.estimate, signed=True))
 
 
 def _model_sentence(payload: ReportPayload, lang: Lang) -> str:

@@ -12,7 +12,8 @@ from serving.pages.exports import Sheet, Value, workbook_bytes
 from serving.reports.effect_view import effect_words
 from serving.reports.measure_view import measure_name, measure_words
 from serving.reports.payload import Effectiveness, ReportPayload
-from serving.reports.render import group_name, suggestion_words, targets_text
+from serving.reports.render import group_name
+from serving.reports.rep_view import suggestion_words, targets_text
 from serving.texts import Lang, t
 
 _MONEY_DIGITS = 2

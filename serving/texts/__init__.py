@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import date
 from functools import cache
 from importlib.resources import files
@@ -68,6 +68,11 @@ def t(lang: Lang, key: str, **values: object) -> str:
     return text.format_map(values) if "{" in text else text
 
 
+def joined(lang: Lang, *sentences: str) -> str:
+    """Sentences one after the other, as the language sets them apart."""
+    return ("" if lang == "zh" else " ").join(sentences)
+
+
 def number(lang: Lang, value: float | None, digits: int = 0, *, signed: bool = False) -> str:
     """Number with thousands separators and a true minus; a dash where it is missing."""
     del lang  # both languages write 1,234.5
@@ -93,18 +98,31 @@ def points(lang: Lang, value: float | None, digits: int = 1) -> str:
 
 def money(lang: Lang, currency: str, amount: float | None, *, signed: bool = False) -> str:
     """Amount of money as the language writes it: Chinese in 万 from 10,000 up and 亿 from 100 million up."""
+    return money_together(lang, currency, (amount,), signed=signed)[0]
+
+
+def money_together(
+    lang: Lang, currency: str, amounts: Sequence[float | None], *, signed: bool = False
+) -> tuple[str, ...]:
+    """Amounts of one range or sentence, all in the unit of the largest: never 元 at one end and 万元 at the other."""
+    sizes = [abs(amount) for amount in amounts if amount is not None and math.isfinite(amount)]
+    size = max(sizes, default=0.0)
+    return tuple(_money(lang, currency, amount, size, signed) for amount in amounts)
+
+
+def _money(lang: Lang, currency: str, amount: float | None, size: float, signed: bool) -> str:
     if amount is None or not math.isfinite(amount):
         return "–"
     if lang == "zh":
-        return _money_zh(currency, amount, signed)
+        return _money_zh(currency, amount, size, signed)
     symbol = _EN_SYMBOLS.get(currency, f"{currency} " if currency else "")
     text = number(lang, amount, signed=signed)
     sign, digits = (text[0] + JOINER, text[1:]) if text[0] in f"+{MINUS}" else ("", text)
     return f"{sign}{symbol}{digits}"
 
 
-def _money_zh(currency: str, amount: float, signed: bool) -> str:
-    size = abs(amount)
+def _money_zh(currency: str, amount: float, size: float, signed: bool) -> str:
+    """`size`: the amount that the unit is chosen for."""
     name = _ZH_NAMES.get(currency, "元" if not currency else f" {currency}")
     if round(size / _WAN, 2) >= _YI / _WAN:
         return f"{number('zh', amount / _YI, 2, signed=signed)} 亿{name}"

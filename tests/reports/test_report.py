@@ -267,3 +267,12 @@ def test_both_sets_of_reasons_have_words():
     known = catalogue("en")
     more = ("few_reps", "arms_differ", "pilot_not_over", "no_history", "too_few_to_draw")
     assert all(f"measure_reason.{reason}" in known for reason in (*WITHHOLDING, *more))
+
+
+def test_no_range_mixes_yuan_and_ten_thousands(payload):
+    html = render_report(payload, "zh")
+    ranges = re.findall(r"(\S+ (?:万|亿)?元) (?:…|至) (\S+ (?:万|亿)?元)", html)
+    assert len(ranges) > 20
+    # at least one end is below 10,000 where its other end is not: the case that would be mixed
+    assert any("0.0" in low or "−0." in low or "+0." in low for low, _ in ranges)
+    assert [(low, high) for low, high in ranges if low.split(" ")[1] != high.split(" ")[1]] == []

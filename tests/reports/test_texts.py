@@ -9,7 +9,7 @@ from datetime import date
 import pytest
 
 from serving import texts
-from serving.texts import LANGUAGES, catalogue, money, number, percent, points, t
+from serving.texts import LANGUAGES, catalogue, money, money_together, number, percent, points, t
 
 
 def placeholders(text):
@@ -71,6 +71,15 @@ def test_money_in_other_currencies_and_english():
     assert money("en", "", 1234) == "1,234"
     assert money("en", "EUR", -1234).replace("\u2060", "") == "−€1,234"
     assert money("en", "EUR", 5, signed=True).replace("\u2060", "") == "+€5"
+
+
+def test_amounts_of_one_range_stand_in_one_unit():
+    assert money_together("zh", "CNY", (-900, 21_400), signed=True) == ("−0.09 万元", "+2.14 万元")
+    assert money_together("zh", "CNY", (4_200, 120_000_000)) == ("0.00 亿元", "1.20 亿元")
+    assert money_together("zh", "CNY", (-21_400, 900)) == ("−2.14 万元", "0.09 万元")
+    assert money_together("zh", "CNY", (-900, 2_100)) == ("−900 元", "2,100 元")
+    assert money_together("zh", "CNY", (None, 2_100)) == ("–", "2,100 元")
+    assert money_together("en", "USD", (900, 21_400)) == ("$900", "$21,400")
 
 
 def test_numbers_percentages_points_and_dates():
