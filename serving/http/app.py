@@ -11,6 +11,7 @@ from fastapi.openapi.utils import get_openapi
 from starlette.concurrency import run_in_threadpool
 
 from serving.http.docs_page import STYLE, docs_page
+from serving.http.guessing import Guesses
 from serving.http.metrics import Metrics
 from serving.http.middleware import MAX_BODY_BYTES, Guarded, Observed
 from serving.http.problems import install_problems, language_of
@@ -40,7 +41,7 @@ def create_app(
     `keyring`: where API keys are looked up (a `Store`); None, or one without keys: all rights, on loopback only.
     `routers`: the pages; their endpoints take `serving.http.calls.needs(right)` as the API's do.
     """
-    metrics = Metrics(service.metrics_snapshot)
+    metrics, guesses = Metrics(service.metrics_snapshot), Guesses()
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -56,13 +57,13 @@ def create_app(
         redirect_slashes=False,
         lifespan=lifespan,
     )
-    app.state.service, app.state.metrics = service, metrics
+    app.state.service, app.state.metrics, app.state.guesses = service, metrics, guesses
     install_problems(app)
     for router in (assignments.router, integration.router, webhooks.router, insight.router, operation.router, *routers):
         app.include_router(router)
     _add_docs(app)
     app.openapi = lambda: _openapi(app)  # type: ignore[method-assign]  # FastAPI's documented way
-    app.add_middleware(Guarded, doorkeeper=Doorkeeper(keyring, proxy), max_body_bytes=max_body_bytes)
+    app.add_middleware(Guarded, doorkeeper=Doorkeeper(keyring, proxy), guesses=guesses, max_body_bytes=max_body_bytes)
     app.add_middleware(Observed, metrics=metrics)
     return app
 

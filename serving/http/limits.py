@@ -35,13 +35,30 @@ class Limiter:
 
     def take(self, caller: str, rate: Rate) -> None:
         """Take one token; Problem 429 with Retry-After where the caller has none left."""
+        tokens = self._change(caller, rate, 1.0)
+        if tokens < 1.0:
+            wait = max(1, round((1.0 - tokens) / rate.per_second))
+            raise Problem(429, "this caller has called too often; wait a little", headers={"Retry-After": str(wait)})
+
+    def spend(self, caller: str, rate: Rate) -> None:
+        """Take one token where there is one."""
+        self._change(caller, rate, 1.0)
+
+    def wait(self, caller: str, rate: Rate) -> float:
+        """Seconds until the caller has a token; 0 where he has one. Takes none, and remembers no new caller."""
+        with self._lock:
+            if caller not in self._buckets:
+                return 0.0
+        tokens = self._change(caller, rate, 0.0)
+        return 0.0 if tokens >= 1.0 else (1.0 - tokens) / rate.per_second
+
+    def _change(self, caller: str, rate: Rate, cost: float) -> float:
+        """Tokens that the caller had before `cost` was taken off, where he had so many."""
         with self._lock:
             now = self.monotonic()
             tokens, when = self._buckets.pop(caller, (rate.burst, now))
             tokens = min(rate.burst, tokens + (now - when) * rate.per_second)
-            self._buckets[caller] = (tokens - 1.0 if tokens >= 1.0 else tokens, now)
+            self._buckets[caller] = (tokens - cost if tokens >= cost else tokens, now)
             if len(self._buckets) > _MOST_CALLERS:
                 del self._buckets[next(iter(self._buckets))]
-        if tokens < 1.0:
-            wait = max(1, round((1.0 - tokens) / rate.per_second))
-            raise Problem(429, "this caller has called too often; wait a little", headers={"Retry-After": str(wait)})
+        return tokens

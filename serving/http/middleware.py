@@ -18,6 +18,7 @@ from starlette.datastructures import Headers
 from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from serving.http.guessing import Guesses, key_guess
 from serving.http.limits import KNOWN, UNKNOWN, Limiter
 from serving.http.metrics import Metrics
 from serving.http.problems import Problem, answer_problem
@@ -90,8 +91,10 @@ class Observed:
 class Guarded:
     """Inside it: finds out who calls before a byte of the body is read, and bounds the body."""
 
-    def __init__(self, app: ASGIApp, doorkeeper: Doorkeeper, max_body_bytes: int = MAX_BODY_BYTES) -> None:
-        self._app, self._doorkeeper, self._max_body_bytes = app, doorkeeper, max_body_bytes
+    def __init__(
+        self, app: ASGIApp, doorkeeper: Doorkeeper, guesses: Guesses, max_body_bytes: int = MAX_BODY_BYTES
+    ) -> None:
+        self._app, self._doorkeeper, self._guesses, self._max_body_bytes = app, doorkeeper, guesses, max_body_bytes
         self._limiter = Limiter()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -111,26 +114,35 @@ class Guarded:
         declared = headers.get("content-length", "0")
         if declared.isdigit() and int(declared) > self._max_body_bytes:
             raise _too_large(self._max_body_bytes)
-        principal = await self._principal(scope["path"], headers)
+        client = scope.get("client")
+        address = client[0] if client else None
+        principal = await self._principal(scope["path"], address, headers)
         scope["state"]["principal"] = principal
         if principal is not None and principal.open:
-            client = scope.get("client")
-            if not is_local_call(client[0] if client else None, headers):
+            if not is_local_call(address, headers):
                 raise Problem(403, "without an API key this service answers to loopback only")
             check_host(headers)
         check_origin(scope["method"], headers)
         if principal is not None and not principal.open:
             self._limiter.take(f"{principal.role}:{principal.subject}", KNOWN)
         if principal is None and scope["path"] not in OPEN_PATHS:
-            client = scope.get("client")
-            self._limiter.take(f"from:{client[0] if client else ''}", UNKNOWN)
+            self._limiter.take(f"from:{address or ''}", UNKNOWN)
             raise unauthenticated(html="text/html" in headers.get("accept", ""))
 
-    async def _principal(self, path: str, headers: Headers) -> Principal | None:
+    async def _principal(self, path: str, address: str | None, headers: Headers) -> Principal | None:
         known = self._doorkeeper.remembered(headers)
         if known is not None or path == _ALIVE:  # that the process lives must be told even when all threads wait
             return known
-        return await run_in_threadpool(self._doorkeeper.principal, headers)
+        shown = self._doorkeeper.shown_secret(headers)
+        guess = key_guess("key", address, shown) if shown else None
+        if guess is not None:
+            self._guesses.check(guess)
+        found = await run_in_threadpool(self._doorkeeper.principal, headers)
+        if guess is not None and found is None:
+            self._guesses.failed(guess)
+        elif guess is not None and found is not None and not found.open:
+            self._guesses.right(guess)
+        return found
 
 
 def _bounded(receive: Receive, limit: int) -> Receive:

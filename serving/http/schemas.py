@@ -216,6 +216,7 @@ def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
         413: "Body too large",
         415: "Not application/json",
         422: "Breaks the contract",
+        429: "Too often; see Retry-After",
         503: "Not right now; see Retry-After",
     }
     schema = {"$ref": "#/components/schemas/ProblemDocument"}

@@ -52,6 +52,7 @@ OPEN_PATHS: Final = frozenset(
     }
 )  # fmt: skip
 SESSION_COOKIE: Final = "fairlead_session"
+SESSION_PREFIX: Final = "fls_"
 _CACHED_SECONDS: Final = 1.0
 
 SECURITY_HEADERS: Final[tuple[tuple[bytes, bytes], ...]] = (
@@ -93,9 +94,13 @@ class ProxyTrust:
     subject_header: str = "x-forwarded-user"
     role_header: str = "x-forwarded-role"
 
+    def is_shown(self, headers: Headers) -> bool:
+        """Whether the proxy's own secret came."""
+        return bool(self.secret) and _same(headers.get(self.secret_header, ""), self.secret)
+
     def principal(self, headers: Headers) -> Principal | None:
         """The caller that the proxy names, or None where the secret or a known role is missing."""
-        if not self.secret or not _same(headers.get(self.secret_header, ""), self.secret):
+        if not self.is_shown(headers):
             return None
         role, subject = headers.get(self.role_header, ""), headers.get(self.subject_header, "")
         return Principal(role, subject) if role in ROLES and subject else None
@@ -143,6 +148,13 @@ class Doorkeeper:
             return found
         key = shown_key(headers)
         return self._lookup(key) if key and self.keyring is not None else None
+
+    def shown_secret(self, headers: Headers) -> str:
+        """What the caller shows and may have guessed: a wrong proxy's secret, or a key. Sessions are signed."""
+        if self.proxy is not None and (secret := headers.get(self.proxy.secret_header, "")):
+            return "" if self.proxy.is_shown(headers) else secret
+        key = shown_key(headers)
+        return "" if key.startswith(SESSION_PREFIX) else key
 
     def _lookup(self, key: str) -> Principal | None:
         assert self.keyring is not None

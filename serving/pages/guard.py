@@ -18,7 +18,7 @@ from typing import Final
 
 from features.moments import HOUR, SECOND
 from serving.http.problems import Problem
-from serving.http.security import SESSION_COOKIE, Principal
+from serving.http.security import SESSION_COOKIE, SESSION_PREFIX, Principal
 from serving.store import ApiKey, Store
 
 SESSION_HOURS: Final = 12
@@ -80,7 +80,7 @@ class SessionKeyring:
 
     def find_key(self, key: str) -> ApiKey | None:
         """The key that `key` is or, being a session, stands for; None where unknown, over or revoked."""
-        if not key.startswith("fls_"):
+        if not key.startswith(SESSION_PREFIX):
             return self.store.find_key(key)
         key_id = self.signer.key_of(key)
         if key_id is None:

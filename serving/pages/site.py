@@ -9,6 +9,7 @@ from starlette.concurrency import run_in_threadpool
 
 from serving.core import Core
 from serving.http.app import create_app
+from serving.http.guessing import key_guess
 from serving.http.problems import TITLES, Problem
 from serving.http.security import ProxyTrust
 from serving.pages import (
@@ -80,9 +81,14 @@ async def sign_in(request: Request) -> Response:
     fields = await form_of(request)
     site: Site = request.app.state.site
     site.signer.check_form(None, fields.get("token", ""))
-    found = await run_in_threadpool(site.book.core.store.find_key, fields.get("key", ""))
+    key, guesses = fields.get("key", ""), request.app.state.guesses
+    guess = key_guess("sign_in", request.client.host if request.client else None, key)
+    guesses.check(guess)
+    found = await run_in_threadpool(site.book.core.store.find_key, key)
     if found is None:
+        guesses.failed(guess)
         return _sign_in(request, status=401, wrong=True, next_=fields.get("next", "/"))
+    guesses.right(guess)
     visit = visit_of(request, None)
     response = Response(status_code=303, headers={"Location": _own_address(fields.get("next", "/"))})
     response.headers["Set-Cookie"] = session_cookie(site.signer.session(found.key_id), secure=visit.secure)

@@ -201,3 +201,27 @@ def test_who_reads_a_rep_page_is_logged(fresh, capsys):
     line = next(one for one in (said.out + said.err).splitlines() if "rep_page_read" in one)
     assert rep in line
     assert "li.na" in line
+
+
+def test_wrong_keys_at_the_form_are_refused_for_a_while_and_the_right_one_works_after_it(fresh):
+    """By address, with how long to wait; other addresses and whoever has signed in are not touched."""
+    clock = [0.0]
+    fresh.app.state.guesses.by_address.monotonic = fresh.app.state.guesses.by_name.monotonic = lambda: clock[0]
+    key, other = fresh.key("hr", "someone"), fresh.key("hr", "other")
+
+    def sign_in(key, client="10.0.0.9"):
+        browser = fresh.client(host="fairlead.example", client=client)
+        token = fresh.token_of(browser.get("/sign-in").text)
+        return browser.post("/sign-in?lang=en", data={"key": key, "token": token, "next": "/"})
+
+    assert sign_in(other).status_code == 303
+    assert [sign_in(f"guess-{i}").status_code for i in range(12)] == [401] * 10 + [429] * 2
+    refused = sign_in(key)
+    assert refused.status_code == 429
+    assert "Too many" in refused.text
+    wait = int(refused.headers["retry-after"])
+    assert sign_in(other).status_code == 303
+    assert sign_in(key, client="10.0.0.7").status_code == 303
+    clock[0] += wait
+    fresh_key = fresh.key("hr", "third")
+    assert sign_in(fresh_key).status_code == 303

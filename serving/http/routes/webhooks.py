@@ -10,6 +10,7 @@ from starlette.concurrency import run_in_threadpool
 
 from features.config import Incoming
 from serving.http.calls import answer
+from serving.http.guessing import Guesses, webhook_guess
 from serving.http.problems import Problem
 from serving.http.protocol import ServiceProtocol
 from serving.http.schemas import answers, problems
@@ -40,14 +41,14 @@ _TAKEN: Final = {
     ],
     "ignored": [],
 }
-_RESPONSES: Final = {**answers(_TAKEN, description="Taken, now or before"), **problems(404, 413)}
+_RESPONSES: Final = {**answers(_TAKEN, description="Taken, now or before"), **problems(404, 413, 429)}
 
 
 @router.post("/v1/webhooks/generic", summary="From any CRM, by Standard Webhooks", responses=_RESPONSES)
 async def generic(request: Request) -> Response:
     """`lead.created` is routed; `activity.*`, `stage.*`, `deal.*` ... are rows. Signed with webhook-signature."""
     body, sender = await _opened(request, "generic")
-    with_id = _proved(lambda: check_standard(sender.secret, request.headers, body, clock() / 1e6))
+    with_id = _proved(request, sender, lambda: check_standard(sender.secret, request.headers, body, clock() / 1e6))
     return await run_in_threadpool(
         lambda: answer(_take(request, sender, lambda: read_generic(with_id, parse_json(body))))
     )
@@ -60,7 +61,9 @@ async def hubspot(request: Request) -> Response:
     uri = str(request.url)
     if sender.url:  # behind a proxy the address that was called is another
         uri = sender.url + (f"?{request.url.query}" if request.url.query else "")
-    _proved(lambda: check_hubspot(sender.secret, request.headers, request.method, uri, body, clock() / 1e6))
+    _proved(
+        request, sender, lambda: check_hubspot(sender.secret, request.headers, request.method, uri, body, clock() / 1e6)
+    )
     return await run_in_threadpool(
         lambda: answer(_take(request, sender, lambda: read_hubspot(parse_json(body), sender)))
     )
@@ -71,7 +74,7 @@ async def salesforce(request: Request) -> Response:
     """Outbound messages (SOAP) and change events (JSON) of Lead, Opportunity, Task and Event, by a shared secret."""
     body, sender = await _opened(request, "salesforce")
     given = request.headers.get("x-fairlead-secret") or request.query_params.get("key", "")
-    _proved(lambda: check_shared(sender.secret, given))
+    _proved(request, sender, lambda: check_shared(sender.secret, given))
     if "xml" not in request.headers.get("content-type", ""):
         return await run_in_threadpool(
             lambda: answer(_take(request, sender, lambda: read_change_event(parse_json(body), sender)))
@@ -92,11 +95,18 @@ async def _opened(request: Request, name: str) -> tuple[bytes, Incoming]:
     return body, sender
 
 
-def _proved(check: Callable[[], str | None]) -> str:
+def _proved(request: Request, sender: Incoming, check: Callable[[], str | None]) -> str:
+    """What the check gives; Problem 401 where it fails, 429 before it where it failed too often."""
+    guesses: Guesses = request.app.state.guesses
+    guess = webhook_guess(sender.name, request.client.host if request.client else None)
+    guesses.check(guess)
     try:
-        return check() or ""
+        found = check() or ""
     except SignatureError as error:
+        guesses.failed(guess)
         raise Problem(401, str(error), headers={"WWW-Authenticate": "Signature"}) from None
+    guesses.right(guess)
+    return found
 
 
 def _take(request: Request, sender: Incoming, read: Callable[[], Read]) -> dict[str, object]:
