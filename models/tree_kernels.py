@@ -55,17 +55,28 @@ def strike_all(
 
 
 @compiled
+def strike_row(
+    row: Array, tree: Array, feature: Array, threshold: Array, kind: Array, keep: Array, masks: Array
+) -> None:  # pragma: no cover
+    """Strike out of `masks` (T,) what one row (F,) can no longer reach by the splits: a lead's side, for each lead."""
+    for k in range(tree.size):
+        if not goes_left(row[feature[k]], threshold[k], kind[k]):
+            masks[tree[k]] &= keep[k]
+
+
+@compiled
 def total(
     masks: Array, shared: Array, columns: Array, tree: Array, feature: Array, threshold: Array, kind: Array,
-    keep: Array, by_bit: Array, sequence: Any,
+    keep: Array, by_bit: Array, sequence: Any, shift: Any,
 ) -> Array:  # fmt: skip  # pragma: no cover
     """(n,) scores of rows with `masks` (T, n), joined with `shared` (T,) and the splits on `columns` (F, n).
 
-    `by_bit` (T, 64): the leaf's value by the top six bits of the lowest bit times the de Bruijn `sequence`.
+    `by_bit` (T, bits): the leaf's value by what `shift` leaves of the lowest bit times the de Bruijn `sequence`, a
+    product that the masks' own type cuts off.
     """
     n_trees, n = masks.shape
-    found, own = np.zeros(n), np.empty(n, masks.dtype)
-    one, shift = np.uint64(1), np.uint64(58)
+    found, own, product = np.zeros(n), np.empty(n, masks.dtype), np.empty(n, masks.dtype)
+    one = np.uint64(1)
     k = 0
     for t in range(n_trees):
         for i in range(n):
@@ -75,8 +86,10 @@ def total(
             k += 1
         for i in range(n):
             mask = np.uint64(own[i])
-            lowest = mask & (~mask + one)
-            found[i] += by_bit[t, np.int64((lowest * sequence) >> shift)]
+            product[i] = (mask & (~mask + one)) * sequence
+        values = by_bit[t]
+        for i in range(n):
+            found[i] += values[product[i] >> shift]
     return found
 
 

@@ -26,19 +26,26 @@ Ints = npt.NDArray[np.int64]
 
 MOST_LEAVES: Final = 64
 _CATEGORICAL: Final = 1
-_DE_BRUIJN: Final = np.uint64(0x03F79D71B4CB0A89)
+_DE_BRUIJN: Final = {32: 0x077CB531, 64: 0x03F79D71B4CB0A89}
 
 
 class UnreadableTreesError(ValueError):
     """The text is no ensemble of numeric trees with at most 64 leaves each."""
 
 
-def _first_bits() -> Ints:
-    """Position of a single set bit by the top six bits of its product with a de Bruijn sequence."""
-    found = np.zeros(64, dtype=np.int64)
-    for bit in range(64):
-        found[(int(_DE_BRUIJN) << bit & (2**64 - 1)) >> 58] = bit
+def _first_bits(bits: int) -> Ints:
+    """(bits,) position of a single set bit by the top bits of its product with the de Bruijn sequence of that length.
+
+    Five bits tell 32 positions apart, six 64.
+    """
+    found = np.zeros(bits, dtype=np.int64)
+    for bit in range(bits):
+        found[(_DE_BRUIJN[bits] << bit & (2**bits - 1)) >> _shift(bits)] = bit
     return found
+
+
+def _shift(bits: int) -> int:
+    return bits - (bits.bit_length() - 1)
 
 
 @dataclass(frozen=True)
@@ -85,9 +92,19 @@ class Trees:
         """(T, n) leaves each row may still reach by the given splits."""
         from models import tree_kernels as kernels
 
+        if len(rows) == 1:
+            return self.mask_of(nodes, rows[0])[:, None]
         found = np.tile(self._all_left[:, None], len(rows))
         columns = np.ascontiguousarray(rows.T)
         kernels.strike_all(columns, nodes.tree, nodes.feature, nodes.threshold, nodes.kind, nodes.keep, found)
+        return found
+
+    def mask_of(self, nodes: Nodes, row: Floats) -> Masks:
+        """(T,) leaves one row (F,) may still reach by the given splits."""
+        from models import tree_kernels as kernels
+
+        found = self._all_left.copy()
+        kernels.strike_row(row, nodes.tree, nodes.feature, nodes.threshold, nodes.kind, nodes.keep, found)
         return found
 
     @cached_property
@@ -96,10 +113,14 @@ class Trees:
         bits = self.nodes.keep.dtype.type
         return np.full(self.n_trees, ~bits(0), dtype=bits)
 
+    @property
+    def _bits(self) -> int:
+        return 8 * self.nodes.keep.dtype.itemsize
+
     @cached_property
     def _by_bit(self) -> Floats:
-        """(T, 64) value of the leaf that a single set bit means, by the bit's product with the de Bruijn sequence."""
-        at = self.start[:-1, None] + _FIRST_BITS
+        """(T, 32 or 64) value of the leaf that a single set bit means, by its product with the de Bruijn sequence."""
+        at = self.start[:-1, None] + _FIRST_BITS[self._bits]
         return np.ascontiguousarray(self.leaves[np.minimum(at, len(self.leaves) - 1)])
 
     def total(
@@ -117,7 +138,7 @@ class Trees:
         return np.asarray(
             kernels.total(
                 masks, joined, columns, nodes.tree, nodes.feature, nodes.threshold, nodes.kind, nodes.keep,
-                self._by_bit, _DE_BRUIJN,
+                self._by_bit, np.uint64(_DE_BRUIJN[self._bits]), np.uint64(_shift(self._bits)),
             )
         )  # fmt: skip
 
@@ -136,7 +157,7 @@ class Trees:
         return found
 
 
-_FIRST_BITS: Final = _first_bits()
+_FIRST_BITS: Final = {bits: _first_bits(bits) for bits in _DE_BRUIJN}
 
 
 def _none_of(nodes: Nodes) -> Nodes:

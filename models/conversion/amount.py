@@ -90,6 +90,11 @@ class AmountModel:
         """(R,) the reps' part of the log amount."""
         return np.asarray(self.design.dense(self.design.encode(reps, ("rep",))) @ self.beta + self._rep_part(reps))
 
+    @property
+    def factor(self) -> float:
+        """Mean amount if won of a fitted log amount of zero: what noise and deals of nothing make of it."""
+        return float((1.0 - self.zero_share) * np.exp(self.residuals).mean())
+
     def from_logs(self, logs: Floats) -> Floats:
         """Mean amounts if won of fitted log amounts, shape as given."""
         clipped = np.clip(logs, self.lowest, self.highest)

@@ -24,7 +24,7 @@ from models.conversion.pooled import QUICK, FitOptions, Groups, Labels, PooledFi
 from models.conversion.timing import Ages, TimeToClose
 
 _CHUNK: Final = 20_000
-_SHRINK = np.pi / 8.0
+SHRINK: Final = np.pi / 8.0
 
 
 def mean_logit(mean: Floats, variance: Floats) -> Floats:
@@ -32,7 +32,7 @@ def mean_logit(mean: Floats, variance: Floats) -> Floats:
 
     Taking the highest of noisy scores would otherwise prefer the noise. MacKay (1992), Neural Computation 4.
     """
-    return np.asarray(mean / np.sqrt(1.0 + _SHRINK * variance))
+    return np.asarray(mean / np.sqrt(1.0 + SHRINK * variance))
 
 
 @dataclass(frozen=True)
@@ -271,7 +271,7 @@ def _level_shift(eta: Floats, variance: Floats, labels: Labels) -> float:
     wins, shift = float(labels.responsibilities(eta).sum()), 0.0
     for _ in range(20):
         p = expit(mean_logit(eta + shift, variance))
-        slope = float((p * (1.0 - p) / np.sqrt(1.0 + _SHRINK * variance)).sum())
+        slope = float((p * (1.0 - p) / np.sqrt(1.0 + SHRINK * variance)).sum())
         step = float(np.clip((wins - p.sum()) / max(slope, 1e-9), -1.0, 1.0))
         shift += step
         if abs(step) < 1e-9:

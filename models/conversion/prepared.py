@@ -21,7 +21,7 @@ from models.conversion.amount import AmountModel
 from models.conversion.design import Codes, Design, Floats, NumberTerm, text_column
 from models.conversion.explanation import scaled
 from models.conversion.model import ConversionModel
-from models.conversion.predictor import mean_logit
+from models.conversion.predictor import SHRINK, mean_logit
 from models.conversion.residual import ResidualTrees
 
 Flags = npt.NDArray[np.bool_]
@@ -122,18 +122,66 @@ def _encode(
         found[at[k]] = (value - centre[k]) / scale[k]
 
 
-def _join_pairs(
-    mean: Any, variance: Any, values: Any, beta: Any, own: Any, covered: Any, covariance: Any
+def _moments_of(
+    x: Any, beta: Any, fixed_covariance: Any, rep_mean: Any, rep_variance: Any, covered: Any, effects: Any, both: Any,
+    cells: Any, pair_at: Any, values: Any, mean: Any, variance: Any,
 ) -> None:  # fmt: skip
-    """Add pair columns `values` (n, R) to mean and variance (R,): `beta`, the lead's `own` and the reps' `covered`
-    covariances with them, and those among themselves."""
-    for k in range(values.shape[0]):
+    """Write mean and variance (R,) of the log-odds of one lead with every rep, in one pass over what is known.
+
+    `x` (p,) is the lead's row of the design; `covered` (p, R) covariances of the reps' columns with it; `effects` and
+    `both` (K + 1, R) reps' effects, and what they add to the variance, by cell; `values` (n, R) pair columns, at
+    `pair_at` (n,) of the design.
+    """
+    filled = np.flatnonzero(x)
+    own = certain = 0.0
+    for i in filled:
+        own += x[i] * beta[i]
+        for j in filled:
+            certain += x[i] * fixed_covariance[i, j] * x[j]
+    for r in range(mean.size):
+        mean[r] = own + rep_mean[r]
+        variance[r] = certain + rep_variance[r]
+    for i in filled:
+        twice = 2.0 * x[i]
         for r in range(mean.size):
-            mean[r] += values[k, r] * beta[k]
-            variance[r] += 2.0 * values[k, r] * (own[k] + covered[k, r])
-        for other in range(values.shape[0]):
+            variance[r] += twice * covered[i, r]
+    for cell in cells:
+        for r in range(mean.size):
+            mean[r] += effects[cell, r]
+            variance[r] += both[cell, r]
+    for k in range(pair_at.size):
+        at, with_lead = pair_at[k], 0.0
+        for i in filled:
+            with_lead += x[i] * fixed_covariance[i, at]
+        for r in range(mean.size):
+            mean[r] += values[k, r] * beta[at]
+            variance[r] += values[k, r] * (2.0 * (with_lead + covered[at, r]) + values[k, r] * fixed_covariance[at, at])
+        for other in range(k):
+            twice = 2.0 * fixed_covariance[at, pair_at[other]]
             for r in range(mean.size):
-                variance[r] += values[k, r] * values[other, r] * covariance[k, other]
+                variance[r] += twice * values[k, r] * values[other, r]
+    for r in range(mean.size):
+        variance[r] = max(variance[r], 1e-12)
+
+
+def _worths(
+    mean: Any, variance: Any, shrink: float, intercept: float, slope: float, log_amount: float, rep_logs: Any,
+    lowest: float, highest: float, factor: float, levelled: bool, found: Any,
+) -> None:  # fmt: skip
+    """Write win probability, sd of its logit and expected value into `found` (3, R); see `PreparedReps.score`.
+
+    Amounts are `factor` x exp(log), the log kept within `lowest` and `highest`; `levelled`: their mean for all.
+    """
+    total = 0.0
+    for r in range(mean.size):
+        logit = intercept + slope * mean[r] / np.sqrt(1.0 + shrink * variance[r])
+        found[0, r] = 1.0 / (1.0 + np.exp(-logit))
+        found[1, r] = abs(slope) * np.sqrt(variance[r])
+        found[2, r] = factor * np.exp(min(max(log_amount + rep_logs[r], lowest), highest))
+        total += found[2, r]
+    for r in range(mean.size):
+        worth = total / mean.size if levelled else found[2, r]
+        found[2, r] = found[0, r] * worth
 
 
 class TreeSides:
@@ -188,7 +236,7 @@ class TreeSides:
         """(R,) weighted addition to the log-odds."""
         if self.trees is None:
             return self.residual.predict(self.rows(lead_row, pairs))
-        shared = self.trees.masks_by(self._lead_nodes, lead_row[None, :])[:, 0]
+        shared = self.trees.mask_of(self._lead_nodes, lead_row)
         if not len(self._pair_nodes.tree):
             return self.residual.weight * self.trees.total(self._rep_masks, shared)
         columns = self._pair_columns.copy()
@@ -255,7 +303,9 @@ class PreparedReps:
 
     def _prepare_amount(self, reps: pd.DataFrame) -> None:
         self._amount_encoder = RowEncoder(self.amount.design)
-        self._amount_reps = self.amount.rep_logs(reps) if self.amount.n else np.zeros(self.n_reps)
+        known = self.amount.n > 0
+        self._amount_reps = self.amount.rep_logs(reps) if known else np.zeros(self.n_reps)
+        self._amount_factor = self.amount.factor if known else 0.0
 
     def pair_names(self) -> tuple[str, ...]:
         """Pair columns that the models look at."""
@@ -270,52 +320,43 @@ class PreparedReps:
         """
         given = _NO_PAIRS if pairs is None else pairs
         mean, variance = self._moments(lead, given)
-        calibrator = self.conversion.calibrator
-        probability = expit(calibrator.apply(mean_logit(mean, variance)))
-        worth = self._amounts(lead)
-        if self.lead_only and worth.size:
-            worth = np.full(worth.size, worth.mean())
-        return probability, abs(calibrator.slope) * np.sqrt(variance), probability * worth
+        calibrator, amount = self.conversion.calibrator, self.amount
+        log_amount = float(self._amount_encoder.row(lead) @ amount.beta) if amount.n else 0.0
+        found = np.empty((3, self.n_reps))
+        compiled(_worths)(
+            mean, variance, SHRINK, float(calibrator.intercept), float(calibrator.slope), log_amount,
+            self._amount_reps, float(amount.lowest), float(amount.highest), self._amount_factor, self.lead_only, found,
+        )  # fmt: skip
+        return found[0], found[1], found[2]
 
     def _moments(self, lead: LeadValues, pairs: Mapping[str, Floats]) -> tuple[Floats, Floats]:
         """(R,) mean and variance of the log-odds; those of the last lead asked about are remembered for its reasons."""
         last = self._last
         if last is not None and last[0] is lead and last[1] is pairs:
             return last[2], last[3]
-        mean, variance = self._fresh_moments(lead, pairs)
+        mean, variance = self._pooled_moments(lead, pairs)
+        if self._trees is not None:
+            mean = mean + self._trees.predict(self._trees.lead_row(lead), pairs)
         self._last = (lead, pairs, mean, variance)
         return mean, variance
 
-    def _fresh_moments(self, lead: LeadValues, pairs: Mapping[str, Floats]) -> tuple[Floats, Floats]:
+    def _pooled_moments(self, lead: LeadValues, pairs: Mapping[str, Floats]) -> tuple[Floats, Floats]:
         pooled = self.conversion.pooled
         x = self._encoder.row(lead)
-        projected = x @ pooled.fixed_covariance
-        own, certain = float(x @ pooled.beta), float(projected @ x)
         if not self._by_rep:
-            mean, variance = np.full(self.n_reps, own), np.full(self.n_reps, certain)
-        else:
-            mean = own + self._rep_mean
-            variance = 2.0 * (self._rep_u @ projected) + (certain + self._rep_variance)
-            for cell in self._encoder.cells(lead):
-                mean += self._effects_t[cell]
-                variance += self._both_t[cell]
-            self._add_pairs(mean, variance, projected, pairs)
-            variance = np.maximum(variance, 1e-12)
-        if self._trees is not None:
-            mean = mean + self._trees.predict(self._trees.lead_row(lead), pairs)
-        return mean, variance
-
-    def _add_pairs(self, mean: Floats, variance: Floats, projected: Floats, pairs: Mapping[str, Floats]) -> None:
-        pooled = self.conversion.pooled
+            own, certain = float(x @ pooled.beta), float(x @ pooled.fixed_covariance @ x)
+            return np.full(self.n_reps, own), np.full(self.n_reps, certain)
         columns = self._pair_columns(pairs)
-        if not columns:
-            return
-        at = np.array([place for place, _ in columns])
-        values = np.stack([column for _, column in columns])
-        compiled(_join_pairs)(
-            mean, variance, values, pooled.beta[at], projected[at], self._covered_t[at],
-            np.ascontiguousarray(pooled.fixed_covariance[np.ix_(at, at)]),
+        values = np.empty((len(columns), self.n_reps))
+        for k, (_, column) in enumerate(columns):
+            values[k] = column
+        mean, variance = np.empty(self.n_reps), np.empty(self.n_reps)
+        compiled(_moments_of)(
+            x, pooled.beta, pooled.fixed_covariance, self._rep_mean, self._rep_variance, self._covered_t,
+            self._effects_t, self._both_t, self._encoder.cells(lead),
+            np.array([at for at, _ in columns], dtype=np.int64), values, mean, variance,
         )  # fmt: skip
+        return mean, variance
 
     def _pair_columns(self, pairs: Mapping[str, Floats]) -> list[tuple[int, Floats]]:
         found: list[tuple[int, Floats]] = []
@@ -335,12 +376,6 @@ class PreparedReps:
             known = values, np.ascontiguousarray(term.encode(np.where(np.isfinite(values), values, np.nan)).T)
             self._encoded[key] = known
         return known[1]
-
-    def _amounts(self, lead: LeadValues) -> Floats:
-        """(R,) mean amount if won, major units."""
-        if self.amount.n == 0:
-            return np.zeros(self.n_reps)
-        return self.amount.from_logs(float(self._amount_encoder.row(lead) @ self.amount.beta) + self._amount_reps)
 
     def explain(
         self, lead: LeadValues, a: int, b: int, pairs: Mapping[str, Floats] | None = None

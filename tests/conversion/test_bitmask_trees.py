@@ -22,7 +22,9 @@ def booster(rng, n_trees=60, leaves=8, features=6, **parameters):
     return lgb.train(given, lgb.Dataset(x, y), n_trees), x
 
 
-@pytest.mark.parametrize("parameters", [{}, {"zero_as_missing": True}, {"use_missing": False}, {"leaves": 31}])
+@pytest.mark.parametrize(
+    "parameters", [{}, {"zero_as_missing": True}, {"use_missing": False}, {"leaves": 31}, {"leaves": 40}]
+)
 def test_scores_equal_lightgbm_with_missing_values_and_zeros(parameters):
     model, x = booster(np.random.default_rng(3), **parameters)
     trees = read_trees(model.model_to_string())
