@@ -23,6 +23,7 @@ import pyarrow.compute as pc
 
 from features import moments
 from features.contract import Column
+from features.messages import message
 
 Mask = npt.NDArray[np.bool_]
 
@@ -42,16 +43,16 @@ _PLAIN_MONEY = r"^[+-]?\d{1,13}(?:\.\d{0,2})?$"
 TRUE_WORDS: Final = frozenset({"true", "t", "yes", "y", "1", "1.0", "是"})
 FALSE_WORDS: Final = frozenset({"false", "f", "no", "n", "0", "0.0", "否"})
 
-TIME_RULE: Final = "not an ISO 8601 time (2025-03-31 or 2025-03-31T14:05:00+08:00)"
-DATE_RULE: Final = "not an ISO 8601 date (2025-03-31)"
-YEAR_RULE: Final = f"year outside {_FIRST_YEAR}-{_LAST_YEAR}"
-MONTH_RULE: Final = "not a month (YYYY-MM)"
-NUMBER_RULE: Final = "not a number (1234.5, without separators or units)"
-FINITE_RULE: Final = "not finite"
-INTEGER_RULE: Final = "not a whole number"
-LARGE_RULE: Final = f"larger than {MONEY_LIMIT:,}"
-BOOLEAN_RULE: Final = "not a boolean (true or false)"
-STATUS_RULE: Final = "must be won or lost"
+TIME_RULE: Final = message("cell.time")
+DATE_RULE: Final = message("cell.date")
+YEAR_RULE: Final = message("cell.year", first=_FIRST_YEAR, last=_LAST_YEAR)
+MONTH_RULE: Final = message("cell.month")
+NUMBER_RULE: Final = message("cell.number")
+FINITE_RULE: Final = message("cell.finite")
+INTEGER_RULE: Final = message("cell.integer")
+LARGE_RULE: Final = message("cell.large", limit=MONEY_LIMIT)
+BOOLEAN_RULE: Final = message("cell.boolean")
+STATUS_RULE: Final = message("cell.status")
 
 
 @dataclass(frozen=True)
@@ -320,9 +321,9 @@ def _bounded(parsed: Parsed, column: Column, scale: float) -> Parsed:
     values = np.asarray(parsed.values)
     present = values != moments.NEVER if values.dtype == np.int64 else ~np.isnan(values)
     if column.minimum is not None:
-        broken.append((present & (values < column.minimum * scale), f"below {column.minimum:g}"))
+        broken.append((present & (values < column.minimum * scale), message("cell.below", minimum=column.minimum)))
     if column.maximum is not None:
-        broken.append((present & (values > column.maximum * scale), f"above {column.maximum:g}"))
+        broken.append((present & (values > column.maximum * scale), message("cell.above", maximum=column.maximum)))
     return Parsed(parsed.values, tuple(broken))
 
 
@@ -354,10 +355,10 @@ def cell_text(value: object) -> str:
         return str(value)
     if isinstance(value, (list, tuple, set, frozenset, np.ndarray)):
         if any(isinstance(part, (list, tuple, dict, set, np.ndarray)) for part in value):
-            raise NestedValueError("a nested list")
+            raise NestedValueError(message("cell.nested_list"))
         return ";".join(cell_text(part) for part in value)
     if isinstance(value, (dict, bytes, bytearray, memoryview)):
-        raise NestedValueError("a record or raw bytes")
+        raise NestedValueError(message("cell.record"))
     return str(value)
 
 

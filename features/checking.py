@@ -18,6 +18,7 @@ import pandas as pd
 from features import cells, moments
 from features.contract import CELL_LIMIT, SCHEMA, Column, TableSchema
 from features.errors import Fault
+from features.messages import message
 from features.reading import RawTable
 from features.tables import dtype_of
 
@@ -59,7 +60,7 @@ class FaultList:
         for row, value in zip(self.rows[listed].tolist(), values, strict=True):
             self.faults.append(Fault(self.table, row, column, shown(str(value)), rule))
         if len(places) > LISTED_PER_RULE:
-            self.whole(f"{len(places) - LISTED_PER_RULE:,} more rows: {rule}", column)
+            self.whole(message("table.more_rows", n=len(places) - LISTED_PER_RULE, rule=rule), column)
 
 
 def shown(value: str) -> str:
@@ -117,8 +118,7 @@ def missing_values(column: Column, n: int) -> Any:
 def _missing_rule(name: str, columns: pd.Index) -> str:
     near = difflib.get_close_matches(name, [str(column).lower().replace(" ", "_") for column in columns], 1, 0.75)
     spelt = [str(column) for column in columns if near and str(column).lower().replace(" ", "_") == near[0]]
-    hint = f"; is it {spelt[0]!r}? Rename it, or map it in fairlead.toml" if spelt else ""
-    return f"required column is missing{hint}"
+    return message("table.column_missing_near", near=spelt[0]) if spelt else message("table.column_missing")
 
 
 def _column(raw: RawTable, column: Column, zone: str, found: FaultList) -> Any:
@@ -126,7 +126,7 @@ def _column(raw: RawTable, column: Column, zone: str, found: FaultList) -> Any:
     _check_length(text, column.name, found)
     empty = cells.is_empty(text)
     if column.required and not column.may_be_empty:
-        found.cells(empty & _to_be_filled(raw, column), column.name, None, "required cell is empty")
+        found.cells(empty & _to_be_filled(raw, column), column.name, None, message("cell.empty"))
     parsed = cells.parse(text, column, zone, column.name in raw.typed_dates)
     for mask, rule in parsed.broken:
         found.cells(mask, column.name, text, rule)
@@ -142,7 +142,7 @@ def _to_be_filled(raw: RawTable, column: Column) -> npt.NDArray[np.bool_]:
 
 
 def _check_length(text: pd.Series, name: str, found: FaultList) -> None:
-    found.cells(cells.longer_than(text, CELL_LIMIT), name, text, f"longer than {CELL_LIMIT:,} characters")
+    found.cells(cells.longer_than(text, CELL_LIMIT), name, text, message("cell.long", limit=CELL_LIMIT))
 
 
 def _extra(raw: RawTable, name: str, schema: TableSchema, like: pd.DataFrame | None, found: FaultList) -> Any:
@@ -166,7 +166,7 @@ def _as_known(text: pd.Series, name: str, like: pd.DataFrame, found: FaultList) 
     parsed = cells.parse_numbers(text)
     wordy = ~np.isnan(words.values)
     for mask, rule in parsed.broken:
-        found.cells(mask & ~wordy, name, text, f"{rule}: so are all other leads' values")
+        found.cells(mask & ~wordy, name, text, message("cell.unlike", rule=rule))
     return np.where(wordy, words.values, parsed.values)
 
 
@@ -214,12 +214,13 @@ def _check_key(frame: pd.DataFrame, schema: TableSchema, raw: RawTable, found: F
     listed = 0
     for row, group, parts in zip(raw.rows[repeated.index].tolist(), groups, written, strict=True):
         if group in firsts and listed == LISTED_PER_RULE:
-            found.whole(f"{int(again.sum()) - listed:,} more rows: duplicate key", ", ".join(key))
+            left = int(again.sum()) - listed
+            found.whole(message("table.more_rows", n=left, rule=message("table.key_twice")), ", ".join(key))
             return
         if group in firsts:
             listed += 1
             value = ", ".join(str(part).strip() for part in parts)
-            rule = f"duplicate key ({', '.join(key)}), first in row {firsts[group]}"
+            rule = message("table.key_twice_first", key=", ".join(key), row=firsts[group])
             found.faults.append(Fault(schema.name, row, ", ".join(key), shown(value), rule))
         else:
             firsts[group] = row
@@ -246,7 +247,8 @@ def check_references(checked: Mapping[str, Checked], against: Mapping[str, pd.Da
             if loose:
                 lost &= ~np.asarray(values.isin(list(loose)), dtype=bool)
             found = FaultList(name, one.rows)
-            found.cells(lost, reference.column, values, f"not found in {reference.table}.{reference.target}")
+            where = f"{reference.table}.{reference.target}"
+            found.cells(lost, reference.column, values, message("table.not_found", where=where))
             faults += found.faults
     return faults
 

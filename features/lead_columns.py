@@ -18,6 +18,7 @@ import pandas as pd
 from features import cells
 from features.contract import SCHEMA
 from features.leaks import leaks_of_leads, name_tokens, words
+from features.messages import message
 
 MOST_LEVELS: Final = 200
 STANDARD_CATEGORICAL: Final = ("source", "territory", "industry")
@@ -43,12 +44,12 @@ PROTECTED_CHINESE: Final = (
 )
 _SETS_OF_TWO: Final = (
     (
-        "sex",
+        "attribute.sex",
         {"male", "m", "man", "boy", "mr", "男", "男性", "男士", "先生"},
         {"female", "f", "woman", "girl", "mrs", "ms", "miss", "女", "女性", "女士", "小姐"},
     ),
     (
-        "marital status",
+        "attribute.marital_status",
         {"married", "已婚", "spouse"},
         {"single", "unmarried", "divorced", "widowed", "separated", "未婚", "离异", "丧偶", "离婚"},
     ),
@@ -131,29 +132,29 @@ def _is_number(column: pd.Series) -> bool:
 def _reason(name: str, column: pd.Series, ignored: bool) -> str:
     """Why the column may not be used, judged by itself; "" where it may."""
     if ignored:
-        return "ignored: listed in [leads] ignore"
+        return message("column.ignored")
     if name in STANDARD_CATEGORICAL:
         return ""
     if name != "marketer_id" and (word := protected_name(name)):
-        return f"protected: named like a protected attribute ({word})"
+        return message("column.protected_name", word=word)
     if _is_number(column):
         values = column.to_numpy(dtype=np.float64)
         filled = values[~np.isnan(values)]
         if not len(filled):
-            return "empty: no value at all"
+            return message("column.empty")
         if len(filled) == len(values) and (filled == filled[0]).all():
-            return f"constant: always {cells.cell_text(float(filled[0]))}"
+            return message("column.constant", value=cells.cell_text(float(filled[0])))
         return _number_reason(name, filled)
     texts = column.loc[~cells.is_empty(column.astype("str"))].astype("str")
     if not len(texts):
-        return "empty: no value at all"
+        return message("column.empty")
     levels = texts.unique()
     if len(levels) == 1 and len(texts) == len(column):
-        return f"constant: always {str(levels[0])[:40]!r}"
+        return message("column.constant", value=repr(str(levels[0])[:40]))
     if name == "marketer_id":
-        return f"too_many_values: {len(levels)} marketers" if len(levels) > MOST_LEVELS else ""
+        return message("column.many_marketers", n=len(levels)) if len(levels) > MOST_LEVELS else ""
     if what := protected_code(levels):
-        return f"protected: coded like a protected attribute ({what})"
+        return message("column.protected_code", attribute=what)
     return _text_reason(name, texts, levels)
 
 
@@ -178,14 +179,14 @@ def protected_code(levels: Iterable[object]) -> str:
     found -= _BESIDES
     for attribute, one, two in _SETS_OF_TWO:
         if found & one and found & two and found <= one | two:
-            return attribute
+            return message(attribute)
     if not found:
         return ""
     if len(found & _FAITHS) >= 2 and len(found & _FAITHS) >= 0.6 * len(found):
-        return "religion"
+        return message("attribute.religion")
     peoples = {one for one in found if one in _ETHNIC or re.fullmatch(r"[\u4e00-\u9fff]{1,5}族", one)}
     if len(peoples) >= 2 and len(peoples) >= 0.8 * len(found) and not found <= {"white", "black"}:
-        return "ethnicity"
+        return message("attribute.ethnicity")
     return ""
 
 
@@ -195,11 +196,11 @@ def _number_reason(name: str, filled: np.ndarray) -> str:
     whole = bool((filled == np.floor(filled)).all())
     distinct = len(np.unique(filled)) / len(filled)
     if whole and (tokens & _ID_TOKENS or "编号" in name):
-        return "id: named like an id"
+        return message("column.id")
     if whole and distinct > 0.95 and len(filled) > 5 and (tokens & _NUMBERING_TOKENS or "号" in name):
-        return "id: a number of its own for nearly every lead"
+        return message("column.numbering")
     if whole and _named_contact(name, tokens) and distinct > 0.2 and len(filled) > 5:
-        return "contact: phone number or address"
+        return message("column.contact_number")
     return ""
 
 
@@ -213,21 +214,21 @@ def _text_reason(name: str, texts: pd.Series, levels: np.ndarray) -> str:
     distinct = n_levels / n
     many = n_levels > 20 and distinct > 0.2
     if tokens & _ID_TOKENS or "编号" in name or (tokens & _NUMBERING_TOKENS and many):
-        return "id: named like an id"
+        return message("column.id")
     if cells.matches(texts, r"^[^@\s]+@[^@\s]+\.[^@\s]+$").mean() > 0.5:
-        return "contact: mail addresses"
+        return message("column.mail")
     if cells.matches(texts, r"^\+?[\d\s()\-./]{7,20}$").mean() > 0.8 and many:
-        return "contact: phone numbers or long codes"
+        return message("column.phone")
     if cells.matches(texts, r"(?i)^(?:https?://|www\.)").mean() > 0.5:
-        return "contact: addresses of pages"
+        return message("column.url")
     if _named_contact(name, tokens) and n_levels > 2:
-        return "contact: phone, mail or address"
+        return message("column.contact")
     if cells.matches(texts, r"^\d{4}-\d\d-\d\d(?:$|[T ])").mean() > 0.8:
-        return "time: dates or times; give a number, such as days since"
+        return message("column.time")
     if _named_person(name, tokens) and n_levels > 2:
-        return "name: of a person or company"
+        return message("column.person")
     if "name" in tokens and many:
-        return "name: nearly every lead has its own"
+        return message("column.own_name")
     return _wordy_reason(name, tokens, texts, n_levels, many)
 
 
@@ -240,11 +241,11 @@ def _named_person(name: str, tokens: set[str]) -> bool:
 def _wordy_reason(name: str, tokens: set[str], texts: pd.Series, n_levels: int, many: bool) -> str:
     length = float(texts.str.len().median())
     if (tokens & _TEXT_TOKENS or any(word in name for word in _TEXT_CHINESE)) and (many or length > 20):
-        return "free_text: notes or messages"
+        return message("column.notes")
     if length > 40 and n_levels > 20:
-        return "free_text: long texts"
+        return message("column.long_text")
     if len(texts) >= _FEW_ROWS and n_levels > len(texts) / 2:
-        return "free_text: nearly every lead has its own value"
+        return message("column.own_value")
     if n_levels > MOST_LEVELS:
-        return f"too_many_values: {n_levels} values, {MOST_LEVELS} are the most"
+        return message("column.many_values", n=n_levels, most=MOST_LEVELS)
     return ""

@@ -20,6 +20,8 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from features.messages import message
+
 Floats = npt.NDArray[np.float64]
 Flags = npt.NDArray[np.bool_]
 
@@ -114,10 +116,10 @@ def suspected_leaks(
     y = np.asarray(y, dtype=np.float64)
     groups = np.zeros(len(frame), dtype=np.int64) if strata is None else strata
     for name in map(str, frame.columns):
-        reason = "named like something that is filled in after contact" if telling_name(name) else ""
+        reason: str = message("leak.name") if telling_name(name) else ""
         reason = reason or _by_words(frame[name]) or _by_numbers(name, frame[name], y, closed, contacted, groups)
         if reason:
-            found.append((name, f"leak: {reason}"))
+            found.append((name, reason))
     return tuple(found)
 
 
@@ -151,7 +153,7 @@ def _by_words(column: pd.Series) -> str:
     if column.dtype.kind in "fiub":
         return ""
     found = [value for value in column.unique() if str(value).strip().lower() in _TELLING_VALUES]
-    return f"holds the outcome itself ({str(found[0])[:40]!r})" if found else ""
+    return message("leak.outcome", value=str(found[0])[:40]) if found else ""
 
 
 def _by_numbers(
@@ -164,27 +166,27 @@ def _by_numbers(
 ) -> str:
     """What in the values tells the outcome; "" where nothing does or too few outcomes are known."""
     filled = _filled(column)
-    for state, word in ((closed, "closed"), (contacted, "contacted")):
+    for state, code in ((closed, "leak.filled_closed"), (contacted, "leak.filled_contacted")):
         if state is not None and (gap := _filled_gap(filled, state, groups)) >= FILLED_GAP_BOUND:
-            return f"filled in for {gap:.0%} more of the {word} leads than of others of their age"
+            return message(code, gap=gap)
     known = ~np.isnan(y)
     won = y[known] == 1
     if min(won.sum(), (~won).sum()) < _LEAST_CLASS:
         return ""
     filled = filled[known]
     if (by_filling := auc(filled.astype(np.float64), won)) >= FILLED_AUC_BOUND:
-        return f"being filled in tells the outcome (AUC {by_filling:.2f})"
+        return message("leak.filling", auc=by_filling)
     codes = _codes(column[known], filled)
     scores, rates = _unseen_rates(codes, won)
     by_value = auc(scores, won)
     if by_value >= AUC_BOUND:
-        return f"alone tells the outcome (AUC {by_value:.2f} on leads not learnt from)"
+        return message("leak.alone", auc=by_value)
     pure = (rates >= PURE_RATE) & filled
     if won.mean() < 0.7 and won[pure].sum() >= PURE_SHARE * won.sum():
-        share = won[pure].sum() / won.sum()
-        return f"values that mean won {won[pure].mean():.0%} of the time hold {share:.0%} of the wins"
+        share = float(won[pure].sum() / won.sum())
+        return message("leak.pure", rate=float(won[pure].mean()), share=share)
     if _is_assessment(name) and 0.2 <= 1 - filled.mean() < 1 and by_value >= 0.55:
-        return f"an assessment given to {filled.mean():.0%} of the leads only (AUC {by_value:.2f})"
+        return message("leak.assessment", share=float(filled.mean()), auc=by_value)
     return ""
 
 

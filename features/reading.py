@@ -22,18 +22,19 @@ import pyarrow as pa
 
 from features.cells import NestedValueError, arrow_text, cell_text
 from features.errors import Fault
+from features.messages import message
 
 SUFFIXES: Final = (".csv", ".parquet", ".xlsx")
 _CHUNK = 1 << 20
 _HEADER_BYTES = 1 << 18
 _MAGIC = (
-    (b"PAR1", "a Parquet file; name it .parquet"),
-    (b"PK\x03\x04", "a workbook or zip file; name it .xlsx if it is a workbook"),
-    (b"\x1f\x8b", "a gzip file; unpack it"),
-    (b"\xd0\xcf\x11\xe0", "an old Excel workbook; save it as .xlsx or CSV UTF-8"),
-    (b"\xff\xfe", "UTF-16 text; save it as CSV UTF-8"),
-    (b"\xfe\xff", "UTF-16 text; save it as CSV UTF-8"),
-    (b"%PDF", "a PDF"),
+    (b"PAR1", "file.parquet"),
+    (b"PK\x03\x04", "file.zip"),
+    (b"\x1f\x8b", "file.gzip"),
+    (b"\xd0\xcf\x11\xe0", "file.old_excel"),
+    (b"\xff\xfe", "file.utf16"),
+    (b"\xfe\xff", "file.utf16"),
+    (b"%PDF", "file.pdf"),
 )
 
 
@@ -83,7 +84,7 @@ class _Draft:
                     continue
                 name = f"column {place + 1}"
             if name in kept:
-                self.fault("duplicate column: name each column once", column=name)
+                self.fault(message("table.column_twice"), column=name)
                 continue
             kept[name] = cells.reset_index(drop=True)
             if typed and typed[place]:
@@ -105,24 +106,24 @@ def read_file(path: Path, name: str) -> RawTable:
     """Cells of the file at `path` as table `name`; never raises for what the file holds."""
     draft = _Draft(name)
     if path.suffix.lower() not in SUFFIXES:
-        return draft.unreadable(f"{path.name}: unknown kind of file; use .csv, .parquet or .xlsx")
+        return draft.unreadable(message("file.kind", file=path.name))
     try:
         data = path.read_bytes()
     except OSError as error:
-        return draft.unreadable(f"{path.name} cannot be read: {error.strerror or error}")
+        return draft.unreadable(message("file.unread", file=path.name, why=str(error.strerror or error)))
     digest = hashlib.sha256(data).hexdigest()
     if not data:
-        return draft.unreadable(f"{path.name} is empty; it needs at least the header", digest)
+        return draft.unreadable(message("file.empty", file=path.name), digest)
     if path.suffix.lower() == ".csv":
         return _read_csv(data, path.name, draft, digest)
     read = _read_parquet if path.suffix.lower() == ".parquet" else _read_workbook
     try:
         return read(data, draft, digest)
     except NestedValueError as error:
-        return draft.unreadable(f"{path.name} holds {error} in a cell; a cell takes one value", digest)
+        return draft.unreadable(message("file.nested", file=path.name, what=error.args[0]), digest)
     except Exception as error:  # noqa: BLE001 - both parsers raise whatever broken bytes lead them to
         said = " ".join(str(error).split())[:160]
-        return draft.unreadable(f"{path.name} is no readable {path.suffix[1:]} file: {said}", digest)
+        return draft.unreadable(message("file.unreadable", file=path.name, kind=path.suffix[1:], why=said), digest)
 
 
 def from_records(name: str, columns: Sequence[str], records: Iterable[Sequence[object]]) -> RawTable:
@@ -172,7 +173,7 @@ def _read_workbook(data: bytes, draft: _Draft, digest: str) -> RawTable:
         while header and not header[-1].strip():
             header.pop()
         if not header:
-            return draft.unreadable("the first sheet is empty; it needs at least the header", digest)
+            return draft.unreadable(message("file.empty_sheet"), digest)
         draft.header = header
         return _sheet_rows(lines, draft, digest)
     finally:
@@ -189,7 +190,7 @@ def _sheet_rows(lines: Iterable[Sequence[object]], draft: _Draft, digest: str) -
             continue
         rows.append(number)
         if any(value not in (None, "") for value in line[width:]):
-            draft.fault(f"{len(line)} cells where the header has {width}", number)
+            draft.fault(message("file.cells", n=len(line), width=width), number)
         for place in range(width):
             value = line[place] if place < len(line) else None
             dates[place] = dates[place] or hasattr(value, "isoformat")
@@ -199,24 +200,24 @@ def _sheet_rows(lines: Iterable[Sequence[object]], draft: _Draft, digest: str) -
 
 
 def _read_csv(data: bytes, file: str, draft: _Draft, digest: str) -> RawTable:
-    for magic, meaning in _MAGIC:
+    for magic, code in _MAGIC:
         if data.startswith(magic):
-            return draft.unreadable(f"{file} is {meaning}", digest)
+            return draft.unreadable(message(code, file=file), digest)
     if b"\0" in data:
-        return draft.unreadable(f"{file} is a binary file, not text", digest)
+        return draft.unreadable(message("file.binary", file=file), digest)
     body: bytes | memoryview = data
     if data.startswith(codecs.BOM_UTF8):
         body = memoryview(data)[len(codecs.BOM_UTF8) :]
     if not _decodes(body, "utf-8"):
         if not _decodes(body, "gb18030"):
-            return draft.unreadable(f"{file} is neither UTF-8 nor GB18030 text", digest)
+            return draft.unreadable(message("file.encoding", file=file), digest)
         body = bytes(body).decode("gb18030").encode("utf-8")
     try:
         header, delimiter = _csv_header(body)
     except csv.Error as error:
-        return draft.unreadable(f"{file} has no readable header: {error}", digest)
+        return draft.unreadable(message("file.header", file=file, why=str(error)), digest)
     if not header:
-        return draft.unreadable(f"{file} is empty; it needs at least the header", digest)
+        return draft.unreadable(message("file.empty", file=file), digest)
     draft.header = header
     fast = _fast_csv(body, header, delimiter) if data.count(b'"') % 2 == 0 else None
     columns, rows = fast if fast is not None else _careful_csv(body, delimiter, draft)
@@ -295,17 +296,17 @@ def _careful_csv(
                 continue
             if len(line) != width:
                 found = delimiter.join(line)[:80]
-                draft.fault(f"{len(line)} cells where the header has {width}", number, found)
+                draft.fault(message("file.cells", n=len(line), width=width), number, found)
                 draft.loose.update(cell.strip() for cell in line)
                 continue
             rows.append(number)
             for column, cell in zip(cells, line, strict=True):
                 column.append(cell)
     except csv.Error as error:
-        draft.fault(f"cannot be split into cells ({error}); is a quotation mark left open?", number + 1)
+        draft.fault(message("file.unsplit", why=str(error)), number + 1)
         draft.whole = False
     if _open_quote(body, delimiter):
-        draft.fault("a quotation mark is opened and never closed", max(number, 0))
+        draft.fault(message("file.open_quote"), max(number, 0))
         draft.whole = False
     return [pd.Series(column, dtype="str") for column in cells], np.array(rows, dtype=np.int64)
 

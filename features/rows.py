@@ -16,6 +16,7 @@ from features import cells, moments
 from features.checking import Checked, check_references, check_table, shown
 from features.contract import SCHEMA, TableSchema
 from features.errors import DataError, Fault, RequestError
+from features.messages import message
 from features.reading import RawTable, read_file
 from features.tables import Tables
 
@@ -82,7 +83,7 @@ def _raw_of(rows: Sequence[Mapping[str, object]], schema: TableSchema) -> RawTab
     for place, given in enumerate(rows, start=1):
         row: Mapping[str, object] = given if isinstance(given, Mapping) else {}
         if row is not given:
-            faults.append(Fault(schema.name, place, "", shown(repr(given)), "not an object of columns and values"))
+            faults.append(Fault(schema.name, place, "", shown(repr(given)), message("row.no_object")))
         for name, column in columns.items():
             column.append(_cell(row.get(name), name, place, schema, faults))
     frame = _stripped_names({name: pd.Series(column, dtype="str") for name, column in columns.items()}, schema, faults)
@@ -95,7 +96,7 @@ def _stripped_names(columns: dict[str, pd.Series], schema: TableSchema, faults: 
         name = given.strip()
         if name in named:
             if (column != "").any():
-                faults.append(Fault(schema.name, 1, name, "", "duplicate column: name each column once"))
+                faults.append(Fault(schema.name, 1, name, "", message("table.column_twice")))
             continue
         named[name] = column
     return pd.DataFrame(named)
@@ -108,20 +109,20 @@ def _cell(value: object, name: str, place: int, schema: TableSchema, faults: lis
     if isinstance(value, float) and not math.isfinite(value):
         rule = cells.FINITE_RULE
     elif isinstance(value, Mapping) or (isinstance(value, (list, tuple)) and (column is None or column.kind != "list")):
-        rule = "a nested value; a cell takes one text, number or boolean"
+        rule = message("row.nested")
     elif isinstance(value, (list, tuple)) and not all(isinstance(part, str) for part in value):
-        rule = "must be a list of texts, or one text separated by ';'"
+        rule = message("row.list")
     elif isinstance(value, bool) and column is not None and column.kind not in ("boolean", "text"):
-        rule = f"a boolean where a {column.kind} belongs"
+        rule = message("row.boolean", kind=message(f"kind.{column.kind}"))
     elif isinstance(value, str) and "\0" in value:
-        rule = "holds a NUL character"
+        rule = message("row.nul")
     if not rule:
         try:
             return cells.cell_text(value).encode("utf-8").decode("utf-8")
         except UnicodeEncodeError:
-            rule = "is no valid Unicode text"
+            rule = message("row.unicode")
         except (cells.NestedValueError, ValueError):
-            rule = "a value that no cell takes"
+            rule = message("row.no_cell")
     faults.append(Fault(schema.name, place, name.strip(), shown(_safe(value)), rule))
     return ""
 

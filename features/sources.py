@@ -20,6 +20,7 @@ from features.checking import Checked, check_references, check_table
 from features.config import Config, TableSource
 from features.contract import SCHEMA
 from features.errors import DataError, Fault, SourceError
+from features.messages import message
 from features.reading import SUFFIXES, RawTable, fingerprint, from_arrow, from_records, read_file
 from features.tables import Tables, empty_frame
 
@@ -81,9 +82,7 @@ def _read_all(
             raws[name] = raw
         elif not schema.optional and not any(fault.table == name for fault in faults):
             where = data_dir if data_dir is not None else "fairlead.toml"
-            faults.append(
-                Fault(name, 0, "", "", f"required table is missing: no {name}.csv, .parquet or .xlsx in {where}")
-            )
+            faults.append(Fault(name, 0, "", "", message("table.missing", table=name, where=str(where))))
     return raws, faults
 
 
@@ -136,7 +135,8 @@ def _own_file(name: str, folders: Sequence[Path], faults: list[Fault]) -> Path |
     wanted = {f"{name}{suffix}" for suffix in SUFFIXES}
     found = sorted(path for path in folders[0].iterdir() if path.name.lower() in wanted)
     if len(found) > 1:
-        faults.append(Fault(name, 0, "", "", f"more than one file: {', '.join(path.name for path in found)}; keep one"))
+        files = ", ".join(path.name for path in found)
+        faults.append(Fault(name, 0, "", "", message("table.many_files", files=files)))
         return None
     return found[0] if found else None
 
@@ -162,7 +162,7 @@ def _renamed(raw: RawTable, columns: Sequence[tuple[str, str]]) -> RawTable:
     for our, their in columns:
         if their not in raw.frame.columns:
             listed = ", ".join(map(str, raw.frame.columns))[:300]
-            faults.append(Fault(raw.name, 0, our, "", f"mapped from {their!r}, which is no column; there are {listed}"))
+            faults.append(Fault(raw.name, 0, our, "", message("table.unmapped", theirs=their, columns=listed)))
             continue
         named[our] = raw.frame[their]
         if their in raw.typed_dates:

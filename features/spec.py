@@ -16,6 +16,7 @@ from features.config import Config
 from features.definitions import LEAD, PAIR, PANEL, REP, Definition
 from features.errors import ConfigError
 from features.lead_columns import screen_lead_columns
+from features.messages import from_stored, to_stored
 from features.outcomes import lead_outcomes
 from features.tables import Tables
 
@@ -53,6 +54,7 @@ class FeatureSpec:
     def to_json(self) -> str:
         """The spec as JSON text, keys sorted; `from_json` gives an equal spec back."""
         given = asdict(self)
+        given["excluded"] = [(name, to_stored(reason)) for name, reason in self.excluded]
         if not self.rep_categorical:
             del given["rep_categorical"]  # so that a spec of before keeps its fingerprint
         return json.dumps(given, sort_keys=True, ensure_ascii=False)
@@ -61,7 +63,9 @@ class FeatureSpec:
     def from_json(cls, text: str) -> FeatureSpec:
         """The spec that `to_json` wrote. ConfigError where the text is no spec of this version."""
         try:
-            given: dict[str, Any] = {key: _frozen(value) for key, value in json.loads(text).items()}
+            read: dict[str, Any] = json.loads(text)
+            read["excluded"] = [[name, from_stored(reason)] for name, reason in read.get("excluded", [])]
+            given: dict[str, Any] = {key: _frozen(value) for key, value in read.items()}
             spec = cls(**given)
         except (AttributeError, TypeError, ValueError) as error:
             raise ConfigError(f"not a feature spec: {error}") from error

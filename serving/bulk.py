@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 from features.contract import SCHEMA
 from features.errors import DataError, Fault, RequestError
+from features.messages import message
 from features.reading import SUFFIXES, read_file
 from features.rows import parse_rows
 
@@ -21,7 +22,7 @@ NDJSON: Final = (".ndjson", ".jsonl")
 SENDER: Final = "import"
 BATCH_ROWS: Final = 1_000
 
-_NO_JSON: Final = "the line is no JSON in UTF-8 with finite numbers"
+_NO_JSON: Final = message("row.no_json")
 
 Row = Mapping[str, object]
 
@@ -159,9 +160,9 @@ def _line(place: int, line: bytes, table: str) -> Placed | Fault:
     told: Any = found if isinstance(found, dict) else {}
     name, row = (table, found) if table else (told.get("table"), told.get("row"))
     if not isinstance(name, str) or name not in SCHEMA:
-        return Fault("events", place, "table", str(name)[:100], f"is none of {', '.join(SCHEMA)}")
+        return Fault("events", place, "table", str(name)[:100], message("row.none_of", names=", ".join(SCHEMA)))
     if not isinstance(row, dict):
-        return Fault(name, place, "row", str(row)[:100], "not an object of columns and values")
+        return Fault(name, place, "row", str(row)[:100], message("row.no_object"))
     return Placed(place, name, row)
 
 

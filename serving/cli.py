@@ -5,14 +5,14 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Callable
-from contextvars import ContextVar
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from features.errors import DataError, FairleadError, RequestError
-from serving.command_options import AsJson, AsOf, ConfigFile, Data, HomeDir, Lang
+from features.messages import in_language, message
+from serving.command_options import SPOKEN, AsJson, AsOf, ConfigFile, Data, HomeDir, Lang
 from serving.exchange_commands import webhooks
 from serving.key_commands import keys
 from serving.operation_commands import backup
@@ -29,8 +29,6 @@ app = typer.Typer(
         "warns before a target is missed, and explains what drives productivity."
     ),
 )
-
-_LANG: ContextVar[str] = ContextVar("lang", default="en")  # the language in which faults are told
 
 
 class Progress:
@@ -50,7 +48,7 @@ def _session(
 ) -> Any:
     from serving.session import open_session, spoken_language
 
-    _LANG.set(spoken_language(data, home, config, lang))
+    SPOKEN.set(spoken_language(data, home, config, lang))
     return open_session(data, home, config, as_of, lang)
 
 
@@ -162,8 +160,6 @@ def train(
 
     Everything is logged and registered in MLflow under HOME/mlruns.
     """
-    from serving.texts import as_lang
-    from serving.training_words import training_words
     from training.pipeline import TrainRequest, train_release
 
     if promote not in {"never", "gate", "force"}:
@@ -195,7 +191,7 @@ def train(
     if as_json:
         _print_json({**summary.as_dict(), "rows_left_out": [list(item) for item in session.left_out]})
     else:
-        typer.echo(training_words(summary.as_text(), as_lang(session.lang)))
+        typer.echo(summary.as_text(session.lang))
         for table, why, rows in session.left_out:
             typer.echo(f"  {table}: {rows:,} rows were left out: {why}")
 
@@ -206,14 +202,16 @@ def drift(
     home: HomeDir = None,
     config: ConfigFile = None,
     as_of: AsOf = None,
+    lang: Lang = None,
     as_json: AsJson = False,
 ) -> None:
     """Compare what has come in lately with what the release has learnt from, and its predictions with what was won."""
-    report = _session(data, home, config, as_of).drift()
+    session = _session(data, home, config, as_of, lang)
+    report = session.drift()
     if as_json:
         _print_json(report.as_dict())
     else:
-        typer.echo(report.as_text())
+        typer.echo(report.as_text(session.lang))
 
 
 @app.command()
@@ -227,22 +225,24 @@ def retrain(
     home: HomeDir = None,
     config: ConfigFile = None,
     as_of: AsOf = None,
+    lang: Lang = None,
 ) -> None:
     """Train again and promote by the gate; with --if-needed, meant for cron, only where drift calls for it."""
     from training.pipeline import TrainRequest, train_release
 
-    session = _session(data, home, config, as_of)
-    why = session.needs_training() if if_needed else "asked for"
+    session = _session(data, home, config, as_of, lang)
+    why = session.needs_training() if if_needed else (message("retrain.asked"),)
     if not why:
-        typer.echo("No drift was found: the release stays.")
+        typer.echo(in_language(message("retrain.not_needed"), session.lang))
         return
-    typer.echo(f"Retraining: {why}.")
-    request = TrainRequest(session.as_of, trials, "gate", f"retrain: {why}", seed, session.now())
+    typer.echo(in_language(message("retrain.begun", why=why), session.lang))
+    reason = message("retrain.reason", why=why)
+    request = TrainRequest(session.as_of, trials, "gate", reason, seed, session.now())
     home_ = session.home
     summary = train_release(
         session.tables, session.config, home_.releases, home_.mlruns, request, session.fingerprints, Progress()
     )
-    typer.echo(summary.as_text())
+    typer.echo(summary.as_text(session.lang))
 
 
 @app.command()
@@ -251,31 +251,36 @@ def reproduce(
     data: Data = None,
     home: HomeDir = None,
     config: ConfigFile = None,
+    lang: Lang = None,
     as_json: AsJson = False,
 ) -> None:
     """Rebuild an old run from the tables as they are now, apart from the registry, and say what differs."""
     from training.reproduce import reproduce as rebuild
 
-    session = _session(data, home, config)
+    session = _session(data, home, config, None, lang)
     place = session.home
     found = rebuild(session.tables, session.config, place.releases, place.mlruns, run, session.fingerprints, Progress())
     if as_json:
         _print_json(found.as_dict())
     else:
-        typer.echo(found.as_text())
+        typer.echo(found.as_text(session.lang))
 
 
 @app.command()
 def rollback(
     reason: Annotated[str, typer.Option("--reason", help="Why; kept in the record.")],
     home: HomeDir = None,
+    config: ConfigFile = None,
+    lang: Lang = None,
 ) -> None:
     """Put the release that was champion before back in charge."""
-    from serving.session import open_home
+    from serving.session import open_home, spoken_language
     from training.rollback import roll_back
 
+    SPOKEN.set(spoken_language(None, home, config, lang))
     place, now = open_home(home)
-    typer.echo(f"Champion is {roll_back(place.releases, place.mlruns, reason, now)} again.")
+    version = roll_back(place.releases, place.mlruns, reason, now)
+    typer.echo(in_language(message("rollback.done", version=version), SPOKEN.get()))
 
 
 @app.command()
@@ -508,7 +513,7 @@ def import_(
         _print_json(found.as_dict())
     else:
         n = {"taken": found.n_taken, "before": found.n_before, "refused": found.n_refused}
-        typer.echo(t(as_lang(_LANG.get()), "exchange.imported", **{name: f"{count:,}" for name, count in n.items()}))
+        typer.echo(t(as_lang(SPOKEN.get()), "exchange.imported", **{name: f"{count:,}" for name, count in n.items()}))
     if found.faults and as_json:
         raise typer.Exit(1)
     if found.faults:
@@ -546,13 +551,13 @@ def _guarded(run: Callable[[], Any]) -> int:
     try:
         run()
     except DataError as error:
-        from serving.fault_words import faults_text
+        from serving.faults import faults_text
         from serving.texts import as_lang
 
-        typer.echo(faults_text(error, as_lang(_LANG.get())), err=True)
+        typer.echo(faults_text(error, as_lang(SPOKEN.get())), err=True)
         return 1
     except FairleadError as error:
-        typer.echo(f"fairlead: {error}", err=True)
+        typer.echo(f"fairlead: {in_language(error, SPOKEN.get())}", err=True)
         return 1
     except (PermissionError, IsADirectoryError, NotADirectoryError, FileNotFoundError) as error:
         typer.echo(f"fairlead: {error.strerror}: {error.filename}", err=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextvars import ContextVar
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
@@ -24,6 +25,10 @@ AsOf = Annotated[
     str | None,
     typer.Option("--as-of", help="Date or time; nothing later is seen. Default: just after the newest event."),
 ]
+
+
+# The language in which a command's faults are told; read by whoever catches them.
+SPOKEN: ContextVar[str] = ContextVar("spoken", default="en")
 
 
 class Language(StrEnum):

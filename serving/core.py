@@ -28,6 +28,7 @@ from features.errors import (
     UnknownLeadError,
     UnknownRepError,
 )
+from features.messages import to_stored
 from features.moments import SECOND
 from features.rows import parse_leads_file
 from features.tables import Tables
@@ -432,6 +433,7 @@ class Core(Intake):
                 "data_until": moments.iso(promotion.data_until, self.zone),
                 "promoted_at": moments.iso(promotion.at, self.zone),
                 "reason": promotion.reason,
+                "told": [to_stored(said) for said in promotion.told],
             }
             for promotion in reversed(record)
         ]

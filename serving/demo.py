@@ -14,7 +14,6 @@ from features import moments
 from features.errors import RequestError
 from features.synthetic import WorldConfig, write_world
 from serving.texts import JOINER, as_lang
-from serving.training_words import training_words
 
 MARKER = ".fairlead-demo"
 
@@ -69,7 +68,7 @@ def run_demo(out: Path, reps: int, months: int, seed: int, lang: str, say: Calla
     summary = train_release(
         session.tables, session.config, session.home.releases, session.home.mlruns, request, session.fingerprints
     )
-    (out / "training.txt").write_text(training_words(summary.as_text(), as_lang(lang)) + "\n", encoding="utf-8")
+    (out / "training.txt").write_text(summary.as_text(lang) + "\n", encoding="utf-8")
     core = session.core()
     say(f"3/7  Routing {len(fresh)} leads of the week after")
     (out / "routed.csv").write_text(core.route_csv(out / "new-leads.csv"), encoding="utf-8", newline="")

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from features import moments
 from features.config import Config
 from features.errors import DataError, NoReleaseError, RequestError
+from features.messages import Message, message
 from features.rows import parse_rows, upsert
 from features.settings_file import find_config, read_config
 from features.sources import load, load_tables
@@ -82,13 +83,12 @@ class Session:
             save_report(self.home, found.as_dict())
         return found
 
-    def needs_training(self) -> str:
-        """Why to train again, "" where nothing calls for it."""
+    def needs_training(self) -> tuple[Message, ...]:
+        """Why to train again, empty where nothing calls for it."""
         try:
-            alarms = self.drift().alarms
+            return tuple(found.what() for found in self.drift().alarms)
         except NoReleaseError:
-            return "no release answers for this moment"
-        return ", ".join(f"{found.kind} {found.name}" for found in alarms)
+            return (message("retrain.no_release"),)
 
     def pilots(self) -> dict[str, PilotFile]:
         """Lists of pilots by path as the settings name them; RequestError for one that cannot be read."""

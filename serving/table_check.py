@@ -7,8 +7,9 @@ from pathlib import Path
 
 from features import moments
 from features.errors import DataError, Fault, RequestError
+from features.messages import in_language
 from features.sources import load
-from serving.fault_words import faults_text, left_out_words
+from serving.faults import faults_text
 from serving.home import home_from
 from serving.session import parse_as_of, read_settings
 from serving.texts import Lang, as_lang, number, t
@@ -56,7 +57,7 @@ class CheckReport:
             for table, reason, n in self.rows_left_out
         ]
         lines += [
-            t(lang, "check.left_out", column=column, reason=left_out_words(reason, lang))
+            t(lang, "check.left_out", column=column, reason=in_language(reason, lang))
             for column, reason in self.left_out
         ]
         return "\n".join(lines)

@@ -13,6 +13,9 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
+from features.messages import from_stored, in_language, message
+from training.gate import group_name
+
 LANGUAGES = ("en", "zh")
 
 
@@ -50,8 +53,8 @@ def model_card(report: Mapping[str, Any], lang: str) -> str:
     parts += [words["forecast"].format(method=method) + " " + words[choice["reason"]]]
     parts += _method_table(report, words)
     parts += [f"### {words['by_segment']}"]
-    parts += _table(words["conversion_head"], [_conversion_row(row) for row in report["segments"]["conversion"]])
-    parts += _table(words["forecast_head"], [_forecast_row(row) for row in report["segments"]["forecast"]])
+    parts += _table(words["conversion_head"], [_conversion_row(row, lang) for row in report["segments"]["conversion"]])
+    parts += _table(words["forecast_head"], [_forecast_row(row, lang) for row in report["segments"]["forecast"]])
     parts += [f"## {words['limits_title']}", words["limits"].strip()]
     parts += [f"## {words['oversight_title']}", words["oversight"].strip()]
     return "\n\n".join(parts) + "\n"
@@ -69,7 +72,8 @@ def data_sheet(report: Mapping[str, Any], lang: str) -> str:
     parts += [f"## {words['features_title']}", words["features"].format(**numbers)]
     parts += [words["lead_columns"].format(columns=columns)]
     parts += [f"## {words['excluded_title']}"]
-    parts += _table(words["excluded_head"], [tuple(item) for item in report["excluded"]]) or [texts["none"]]
+    left_out = [(name, in_language(from_stored(why), lang)) for name, why in report["excluded"]]
+    parts += _table(words["excluded_head"], left_out) or [texts["none"]]
     parts += [f"## {words['people_title']}", words["people"].strip()]
     parts += [f"## {words['gaps_title']}", words["gaps"].format(**numbers).strip()]
     return "\n\n".join(parts) + "\n"
@@ -116,15 +120,20 @@ def _method_table(report: Mapping[str, Any], words: Mapping[str, str]) -> list[s
     return [words["forecast_table"], *_table(words["method_head"], rows)] if rows else []
 
 
-def _conversion_row(row: Mapping[str, Any]) -> tuple[str, ...]:
+def _segment(row: Mapping[str, Any], lang: str) -> str:
+    label = group_name(str(row["group"])) if row["by"] == "tenure" else str(row["group"])
+    return in_language(message(f"by.{row['by']}"), lang) + ("：" if lang == "zh" else ": ") + in_language(label, lang)
+
+
+def _conversion_row(row: Mapping[str, Any], lang: str) -> tuple[str, ...]:
     return (
-        f"{row['by']}: {row['group']}", f"{row['n']:,}", f"{row['won']:,.0f}", _decimal(row["predicted"], 1),
+        _segment(row, lang), f"{row['n']:,}", f"{row['won']:,.0f}", _decimal(row["predicted"], 1),
         _decimal(row["log_loss"], 3),
     )  # fmt: skip
 
 
-def _forecast_row(row: Mapping[str, Any]) -> tuple[str, ...]:
+def _forecast_row(row: Mapping[str, Any], lang: str) -> tuple[str, ...]:
     return (
-        f"{row['by']}: {row['group']}", f"{row['n']:,}", _decimal(row["wape"], 2), _decimal(row["bias"], 2),
+        _segment(row, lang), f"{row['n']:,}", _decimal(row["wape"], 2), _decimal(row["bias"], 2),
         _decimal(row["covered"], 2),
     )  # fmt: skip

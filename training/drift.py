@@ -8,6 +8,7 @@ counts, and Holm's step-down holds the chance of any false alarm among all input
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Protocol
@@ -19,6 +20,7 @@ from scipy.stats import t
 
 from features import moments
 from features.config import Config
+from features.messages import Message, in_language, message
 from features.moments import DAY, NEVER
 from features.spec import FeatureSpec
 from features.tables import Tables
@@ -30,6 +32,8 @@ Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
 
 FRESH_TABLES = {"leads": "created_at", "assignments": "assigned_at", "activities": "occurred_at", "deals": "closed_at"}
+_NAMED = ("win_probability", "log_amount_won", "won_over_expected", "release")
+_WON_WITHIN = re.compile(r"won_within_(\d+)_days")
 
 
 @dataclass(frozen=True)
@@ -72,6 +76,21 @@ class Finding:
     p_value: float
     alarm: bool
 
+    def what(self) -> Message:
+        """Kind and name; a lead column keeps the name it has in the table."""
+        within = _WON_WITHIN.fullmatch(self.name)
+        if within is not None:
+            name: str = message("drift_name.won_within", days=int(within[1]))
+        else:
+            name = message(f"drift_name.{self.name}") if self.name in _NAMED else self.name
+        return message("drift.what", kind=message(f"drift_kind.{self.kind}"), name=name)
+
+    def told(self) -> Message:
+        """What it is, by how much, and how sure."""
+        if np.isfinite(self.p_value):
+            return message("drift.alarm_p", what=self.what(), change=self.change, p=self.p_value)
+        return message("drift.alarm", what=self.what(), change=self.change)
+
 
 @dataclass(frozen=True)
 class DriftReport:
@@ -99,16 +118,12 @@ class DriftReport:
         ]
         return {"release": self.version, "as_of": self.as_of, "needed": self.needed, "findings": rows}
 
-    def as_text(self) -> str:
-        """A paragraph."""
-        head = f"Release {self.version}, looked at {self.as_of}: "
-        lines = [head + ("drift was found." if self.needed else f"no drift in {len(self.findings)} looks.")]
-        lines += [f"  {f.kind} {f.name}: {f.change:+.2f}" + _p_text(f.p_value) for f in self.alarms]
+    def as_text(self, lang: str = "en") -> str:
+        """A paragraph in the language `en` or `zh`."""
+        told = {"release": self.version, "at": self.as_of}
+        head = message("drift.found", **told) if self.needed else message("drift.none", n=len(self.findings), **told)
+        lines = [in_language(head, lang), *(f"  {in_language(found.told(), lang)}" for found in self.alarms)]
         return "\n".join(lines)
-
-
-def _p_text(p: float) -> str:
-    return f" (p = {p:.4f})" if np.isfinite(p) else ""
 
 
 @dataclass(frozen=True)

@@ -13,13 +13,14 @@ import pandas as pd
 from scipy.stats import spearmanr
 
 from features import moments
+from features.messages import message
 from models.conversion import calibration
 from models.conversion.model import ConversionModel
 from models.forecasting import metrics
 from models.forecasting.draws import QUANTILES
 from training.backtest_forecast import PRODUCT, Backtest
 from training.datasets import Datasets, late_rows
-from training.gate import Evidence, GroupRatio, Paired
+from training.gate import TENURES, Evidence, GroupRatio, Paired, group_name
 from training.own_model import OwnConversion
 from training.release import Release
 from training.rolling import Fold
@@ -27,11 +28,11 @@ from training.unit import ModelUnit
 
 Floats = npt.NDArray[np.float64]
 
-CONVERSION_LOSS = "log loss of win probability"
-FORECAST_LOSS = "pinball loss of the forecast"
+CONVERSION_LOSS = message("check.conversion_loss")
+FORECAST_LOSS = message("check.forecast_loss")
 FEWEST_OF_A_GROUP = 50
 _FOLD_KEYS = ["origin", "rep_id", "month"]
-_TENURE = np.array(["under 1 year", "1 to 2 years", "over 2 years", "unknown"])
+_TENURE = np.array(TENURES)
 
 
 def fold_document(found: Backtest, folds: Sequence[Fold]) -> dict[str, Any]:
@@ -44,7 +45,7 @@ def gather(unit: ModelUnit, sets: Datasets, found: Backtest, folds: Sequence[Fol
     findings = unit.conversion.findings
     cases = _conversion_cases(folds)
     rival = _rival_probability(cases, before)
-    losses = {
+    losses: dict[str, Paired | None] = {
         CONVERSION_LOSS: _conversion_pair(cases, rival, sets.world.tables.zone),
         FORECAST_LOSS: _forecast_pair(found, before),
     }
@@ -231,12 +232,13 @@ def _groups(cases: pd.DataFrame, rival: Floats, sets: Datasets) -> tuple[GroupRa
     if not len(cases):
         return ()
     reps = sets.world.tables.reps.drop_duplicates("rep_id").set_index("rep_id")["team_id"]
-    team = "team " + cases["rep_id"].map(reps).fillna("").astype("str")
+    team = cases["rep_id"].map(reps).fillna("").astype("str")
     found = []
-    for labels in (cases["tenure"].astype("str"), team):
-        for name in sorted(set(labels)):
-            mine = (labels == name).to_numpy()
-            if name not in {"team ", "unknown"} and mine.sum() >= FEWEST_OF_A_GROUP:
+    for by, labels in (("tenure", cases["tenure"].astype("str")), ("team", team)):
+        for label in sorted(set(labels) - {"" if by == "team" else "unknown"}):
+            mine = (labels == label).to_numpy()
+            if mine.sum() >= FEWEST_OF_A_GROUP:
+                name = message("group.team", team=label) if by == "team" else group_name(label)
                 p = cases["p"].to_numpy(dtype=np.float64)[mine]
                 won = float(cases["y"].to_numpy(dtype=np.float64)[mine].sum())
                 found.append(

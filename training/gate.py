@@ -18,9 +18,13 @@ import numpy as np
 import numpy.typing as npt
 from scipy.stats import norm, t
 
+from features.messages import Message, message
+
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
 Texts = npt.NDArray[np.object_]
+
+TENURES = ("under 1 year", "1 to 2 years", "over 2 years", "unknown")
 
 
 @dataclass(frozen=True)
@@ -114,7 +118,10 @@ class Evidence:
 
 @dataclass(frozen=True)
 class Check:
-    """One rule's outcome: name, passed, the numbers behind it in words, and whether a first release needs it too."""
+    """One rule's outcome: name, passed, the numbers behind it, and whether a first release needs it too.
+
+    Name and numbers are messages, which both languages say.
+    """
 
     name: str
     passed: bool
@@ -129,9 +136,12 @@ class Verdict:
     promote: bool
     checks: tuple[Check, ...]
 
-    def reasons(self) -> list[str]:
-        """A line a check."""
-        return [f"{'ok  ' if check.passed else 'FAIL'} {check.name}: {check.told}" for check in self.checks]
+    def reasons(self) -> list[Message]:
+        """A line a check, as a message in either language."""
+        return [
+            message("gate.passed" if check.passed else "gate.failed", name=check.name, told=check.told)
+            for check in self.checks
+        ]
 
 
 @dataclass(frozen=True)
@@ -182,13 +192,19 @@ def judge(evidence: Evidence, has_champion: bool, rules: GateRules, rng: np.rand
         _rank_check(evidence.rank_correlation, rules),
         _latency_check(evidence.latency_ms, rules),
         Check(
-            "nothing peeks",
+            message("check.late"),
             evidence.late_features == 0,
-            f"{evidence.late_features} training rows later than as_of",
+            message("gate.late", n=int(evidence.late_features)),
             True,
         ),
     ]
     return Verdict(all(check.passed for check in checks if has_champion or check.always), tuple(checks))
+
+
+def group_name(label: str) -> str:
+    """The message that names a group of reps by tenure; a label that is none stays."""
+    code = f"group.{label.replace(' ', '_')}"
+    return message(code) if label in TENURES else label
 
 
 def _enough(pair: Paired, rules: GateRules) -> bool:
@@ -198,26 +214,25 @@ def _enough(pair: Paired, rules: GateRules) -> bool:
 def _loss_check(name: str, excess: Excess | None, pair: Paired | None, rules: GateRules) -> Check:
     if excess is None:
         rows, months = (0, 0) if pair is None else (len(pair), pair.n_months)
-        needed = f"{rules.minimum_rows} cases of {rules.minimum_months} months needed"
-        return Check(name, True, f"not compared: {rows} common cases of {months} months, {needed}")
-    told = (
-        f"{excess.point:+.2%} against the champion (one-sided 95 % bound {excess.high:+.2%}), "
-        f"at most {rules.margin:+.2%} (bound {rules.bound:+.2%}) allowed"
-    )
+        needed = {"rows": rules.minimum_rows, "least": rules.minimum_months}
+        return Check(name, True, message("gate.not_compared", n=rows, months=months, **needed))
+    allowed = {"margin": rules.margin, "bound": rules.bound}
+    told = message("gate.compared", excess=excess.point, high=excess.high, **allowed)
     return Check(name, excess.point <= rules.margin and excess.high <= rules.bound, told)
 
 
 def _better_check(found: Mapping[str, Excess | None], newer_data: bool, rules: GateRules) -> Check:
     better = [name for name, excess in found.items() if excess is not None and excess.high < -rules.better_by]
     if better:
-        return Check("something is better", True, ", ".join(better))
+        return Check(message("check.better"), True, message("gate.these_better", names=tuple(better)))
     if newer_data:
-        return Check("something is better", True, "it has learnt from newer data")
-    return Check("something is better", False, "no loss is lower beyond chance, and the champion knows the same data")
+        return Check(message("check.better"), True, message("gate.newer"))
+    return Check(message("check.better"), False, message("gate.nothing_better"))
 
 
 def _segment_check(name: str, pair: Paired, rules: GateRules, rng: np.random.Generator) -> Check:
-    worst, failed = ("", -np.inf), []
+    worst, failed = -np.inf, []
+    told, name = message("gate.segments_few"), message("check.segments", of=name)
     for by, labels in sorted(pair.segments.items()):
         for label in sorted(set(labels.tolist())):
             mine = labels == label
@@ -225,22 +240,24 @@ def _segment_check(name: str, pair: Paired, rules: GateRules, rng: np.random.Gen
             if not _enough(part, rules):
                 continue
             excess = paired_excess(part, rules.segment_level, rules.n_bootstrap, rng)
-            worst = max(worst, (f"{by} {label}", excess.point), key=lambda item: item[1])
+            of = {"by": message(f"by.{by}"), "label": group_name(str(label)) if by == "tenure" else str(label)}
+            segment = message("gate.segment", excess=excess.point, **of)
+            if excess.point > worst:
+                worst, told = excess.point, message("gate.segments_worst", segment=segment)
             if excess.point > rules.segment_margin and excess.low > 0.0:
-                failed.append(f"{by} {label} {excess.point:+.2%}")
+                failed.append(segment)
     if failed:
-        return Check(f"segments of {name}", False, f"worse beyond chance: {'; '.join(failed)}")
-    told = f"worst is {worst[0]} with {worst[1]:+.2%}" if worst[0] else "none is large enough to compare"
-    return Check(f"segments of {name}", True, told)
+        return Check(name, False, message("gate.segments_worse", segments=tuple(failed)))
+    return Check(name, True, told)
 
 
 def _calibration_check(evidence: Evidence, rules: GateRules) -> Check:
     given = [rules.ece_limit, evidence.ece_calibrated_95, evidence.ece_champion]
     limit = max(value for value in given if np.isfinite(value))
-    told = f"expected calibration error {evidence.ece:.4f}, at most {limit:.4f}"
     if not np.isfinite(evidence.ece):
-        return Check("calibration", True, "not measured: too few later leads")
-    return Check("calibration", evidence.ece <= limit, told)
+        return Check(message("check.calibration"), True, message("gate.ece_unmeasured"))
+    told = message("gate.ece", ece=evidence.ece, limit=limit)
+    return Check(message("check.calibration"), evidence.ece <= limit, told)
 
 
 def _fairness_check(groups: tuple[GroupRatio, ...], rules: GateRules) -> Check:
@@ -250,7 +267,7 @@ def _fairness_check(groups: tuple[GroupRatio, ...], rules: GateRules) -> Check:
     """
     predicted, won = sum(g.predicted for g in groups), sum(g.won for g in groups)
     if not groups or won <= 0 or predicted <= 0:
-        return Check("fairness by group", True, "not measured: no group of reps has enough later leads")
+        return Check(message("check.fairness"), True, message("gate.fairness_unmeasured"))
     whole, champion_whole = predicted / won, sum(g.by_champion for g in groups) / won
     z = float(norm.ppf(1.0 - 0.005 / len(groups)))
     told, fair = [], True
@@ -262,9 +279,9 @@ def _fairness_check(groups: tuple[GroupRatio, ...], rules: GateRules) -> Check:
         before = _ratio(group.by_champion / champion_whole, group.won)
         no_worse = np.isfinite(before) and abs(np.log(ratio)) <= abs(np.log(before)) + 0.05
         fair = fair and bool(inside or chance or no_worse)
-        told.append(f"{group.group} {ratio:.2f}")
-    limits = f"{rules.fairness_low:.2f} to {rules.fairness_high:.2f}, or within chance, or as the champion"
-    return Check("fairness by group", fair, f"predicted over actual wins {', '.join(told)}; allowed {limits}")
+        told.append(message("gate.group", group=group.group, ratio=ratio))
+    allowed = {"low": rules.fairness_low, "high": rules.fairness_high}
+    return Check(message("check.fairness"), fair, message("gate.fairness", groups=tuple(told), **allowed))
 
 
 def _ratio(expected: float, won: float) -> float:
@@ -273,13 +290,13 @@ def _ratio(expected: float, won: float) -> float:
 
 def _rank_check(correlation: float, rules: GateRules) -> Check:
     if not np.isfinite(correlation):
-        return Check("driver ranks", True, "not compared: no champion with a panel model of common features")
-    told = f"rank correlation of importance with the champion {correlation:.2f}, at least {rules.rank_limit:.2f}"
-    return Check("driver ranks", correlation >= rules.rank_limit, told)
+        return Check(message("check.ranks"), True, message("gate.ranks_uncompared"))
+    told = message("gate.ranks", correlation=correlation, limit=rules.rank_limit)
+    return Check(message("check.ranks"), correlation >= rules.rank_limit, told)
 
 
 def _latency_check(latency_ms: float, rules: GateRules) -> Check:
     if not np.isfinite(latency_ms):
-        return Check("latency", True, "not measured")
-    told = f"200 candidates of a lead in {latency_ms:.0f} ms, at most {rules.latency_ms:.0f} ms"
-    return Check("latency", latency_ms <= rules.latency_ms, told)
+        return Check(message("check.latency"), True, message("gate.latency_unmeasured"))
+    told = message("gate.latency", ms=latency_ms, limit=rules.latency_ms)
+    return Check(message("check.latency"), latency_ms <= rules.latency_ms, told)

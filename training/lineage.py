@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import importlib
+import inspect
 import subprocess
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -48,3 +50,11 @@ def lock_hash() -> str:
     """SHA-256 of the lock file in a checkout, "" where there is none."""
     lock = _ROOT / "requirements.lock"
     return hashlib.sha256(lock.read_bytes()).hexdigest() if lock.exists() else ""
+
+
+def code_hash(*modules: str) -> str:
+    """SHA-256 over the source of these modules, in the order given."""
+    seen = hashlib.sha256()
+    for name in modules:
+        seen.update(inspect.getsource(importlib.import_module(name)).encode())
+    return seen.hexdigest()

@@ -13,8 +13,10 @@ import pandas as pd
 from features import moments
 from features.config import Config
 from features.errors import NoReleaseError, RequestError
+from features.messages import Message, in_language, message, to_stored
 from features.tables import Tables
 from models.conversion.amount import AmountModel
+from models.conversion.findings import Findings
 from models.conversion.model import ConversionModel
 from models.drivers.effects import effect_rows
 from training import tracking
@@ -69,14 +71,14 @@ class TrainRequest:
 
 @dataclass(frozen=True)
 class Summary:
-    """What training did; `lines` for people, `facts` for programs."""
+    """What training did; `lines` for people (indent in blanks, and what is said), `facts` for programs."""
 
-    lines: tuple[str, ...]
+    lines: tuple[tuple[int, str], ...]
     facts: Mapping[str, Any]
 
-    def as_text(self) -> str:
-        """A paragraph."""
-        return "\n".join(self.lines)
+    def as_text(self, lang: str = "en") -> str:
+        """A paragraph in the language `en` or `zh`."""
+        return "\n".join(" " * indent + in_language(said, lang) for indent, said in self.lines)
 
     def as_dict(self) -> dict[str, Any]:
         """JSON-able form."""
@@ -101,10 +103,7 @@ def train_release(
     say("datasets")
     sets = build_datasets(tables, request.as_of, config)
     if not len(sets.pairs) or not (sets.pairs["outcome"] == "won").any():
-        raise RequestError(
-            "no routed lead with a won deal is known at as_of, so there is nothing to learn from; "
-            "check leads, assignments and deals, or give a later --as-of"
-        )
+        raise RequestError(message("trained.nothing_won"))
     tracker = tracking.open_tracker(mlruns, request.tracking_uri)
     rules = GateRules()
     with tracking.run(tracker, UNIT_EXPERIMENT, moments.iso(request.as_of, tables.zone)) as run_id:
@@ -133,9 +132,9 @@ def train_release(
         verdict = judge(gather(unit, sets, found, folds, before), before is not None, rules, rng)
         withdrawn = was_withdrawn(promotions(releases), version)
         if withdrawn and request.promote == "gate":
-            note = "a rollback has withdrawn this very release; --promote force brings it back"
+            note = message("trained.withdrawn")
         if before is None and not note and any(not check.passed for check in verdict.checks):
-            note = "the first release goes live although a guard failed; look into it before routing is switched on"
+            note = message("trained.first_failed")
         stands = before is not None and before.version == version
         passed = request.promote == "gate" and verdict.promote and not withdrawn
         promoted = stands or request.promote == "force" or passed
@@ -146,7 +145,7 @@ def train_release(
             _watch(releases, version, request.as_of, promoted=promoted)
         say("registry")
         log_outcome(tracker, run_id, releases, Outcome(sets, unit, found, folds, verdict, version, promoted, trials))
-    status = _status(releases, promoted, in_charge)
+    status = _status(releases, version, promoted, in_charge)
     return _summary(unit, verdict, version, promoted, status, note, run_id)
 
 
@@ -162,16 +161,18 @@ def _incumbent(releases: Path, as_of: int) -> tuple[Release | None, str]:
     except NoReleaseError:
         return None, ""
     except ReleaseError as error:
-        return None, f"the release in charge cannot be read ({error}), so there is nothing to compare with"
+        return None, message("trained.unreadable_champion", why=error.args[0])
 
 
 def _promote(releases: Path, version: str, request: TrainRequest, verdict: Verdict) -> None:
     """Record the promotion, as a backfill where the champion knows later data."""
     record = standing(promotions(releases))
     earlier = bool(record) and request.as_of < record[-1].data_until
-    reason = request.reason or "; ".join(verdict.reasons())
+    checks = tuple(verdict.reasons())
+    reason = request.reason or "; ".join(checks)
+    told = (request.reason, *checks) if isinstance(request.reason, Message) else checks
     action = "backfill" if earlier else "promote"
-    promote(releases, Promotion(version, request.as_of, action, reason, request.now))
+    promote(releases, Promotion(version, request.as_of, action, reason, request.now, told=told))
 
 
 def _watch(releases: Path, version: str, as_of: int, *, promoted: bool) -> None:
@@ -183,14 +184,12 @@ def _watch(releases: Path, version: str, as_of: int, *, promoted: bool) -> None:
         name_challenger(releases, version)
 
 
-def _status(releases: Path, promoted: bool, in_charge: bool) -> str:
+def _status(releases: Path, version: str, promoted: bool, in_charge: bool) -> Message:
     if in_charge:
-        return "is champion"
+        return message("trained.champion", version=version)
     if not promoted:
-        return "stays a challenger"
-    return (
-        f"answers for moments before the champion's data end; {standing(promotions(releases))[-1].version} is champion"
-    )
+        return message("trained.challenger", version=version)
+    return message("trained.backfill", version=version, champion=standing(promotions(releases))[-1].version)
 
 
 def _tuned(
@@ -249,7 +248,7 @@ def _report(
             "choice": found.choice.to_parts(),
             "backtest": summary.to_dict("records"),
             "panel_errors": [] if panel is None else [asdict(error) for error in panel.errors],
-            "excluded": [list(item) for item in sets.spec.excluded],
+            "excluded": [[name, to_stored(reason)] for name, reason in sets.spec.excluded],
             "rows": {"pairs": len(sets.pairs), "panel": len(sets.panel), "reps": len(sets.world.tables.reps)},
             "segments": segment_tables(found, folds),
             "data": _data_facts(sets),
@@ -270,41 +269,21 @@ def _data_facts(sets: Datasets) -> dict[str, Any]:
 
 
 def _summary(
-    unit: ModelUnit, verdict: Verdict, version: str, promoted: bool, status: str, note: str, run_id: str
+    unit: ModelUnit, verdict: Verdict, version: str, promoted: bool, status: Message, note: str, run_id: str
 ) -> Summary:
     findings, choice = unit.conversion.findings, unit.contribution.choice
-    mode = {
-        "pairs": "lead x rep interaction was found: each lead has its own best rep",
-        "reps": "reps differ, but no lead x rep interaction beyond noise was found",
-        "lead_only": "no lead x rep interaction and no rep effect worth routing on was found: "
-        "routing goes by load and fairness",
-    }[unit.routing_mode]
-    if unit.routing_mode == "pairs" and not findings.interaction.supported:
-        mode = "reps differ; lead x rep interaction is likely but not proven, and is used as far as it is sure"
-    forecast = {
-        "beats_the_mean": f"the forecast uses {choice.method}, which beats the mean of recent months",
-        "mean_not_beaten": "the forecast uses the mean of recent months: nothing beat it",
-        "too_few_origins": "the forecast uses the mean of recent months: too few past months to prove anything better",
-    }[choice.reason]
     interaction, rep = findings.interaction, findings.rep_effect
+    likely = unit.routing_mode == "pairs" and not interaction.supported
+    method = {"method": choice.method} if choice.reason == "beats_the_mean" else {}
     lines = (
-        f"Release {version} {status}.",
-        *([f"  {note}"] if note else []),
-        f"  routing: {mode}",
-        (
-            f"    interaction sd {interaction.estimate:.2f} on the logit (90 % interval {interaction.ci_low:.2f} to "
-            f"{interaction.ci_high:.2f}, p = {interaction.p_value:.3f}); rep effect sd {rep.estimate:.2f} "
-            f"({rep.ci_low:.2f} to {rep.ci_high:.2f}, p = {rep.p_value:.3f})"
-        ),
-        "    later leads: too few to measure the win probability on"
-        if not np.isfinite(findings.auc)
-        else (
-            f"    later leads: AUC {findings.auc:.3f}, calibration error {findings.ece:.3f} "
-            f"(a calibrated model stays under {findings.ece_limit:.3f} at this size)"
-        ),
-        f"  forecast: {forecast}",
-        "  gate:",
-        *(f"    {line}" for line in verdict.reasons()),
+        (0, status),
+        *([(2, note)] if note else []),
+        (2, message("trained.routing", mode=message("routing.likely" if likely else f"routing.{unit.routing_mode}"))),
+        (4, _effects_told(findings)),
+        (4, _scores_told(findings)),
+        (2, message("trained.forecast", choice=message(f"choice.{choice.reason}", **method))),
+        (2, message("trained.gate")),
+        *((4, said) for said in verdict.reasons()),
     )
     facts = {
         "release": version,
@@ -318,3 +297,16 @@ def _summary(
         "mlflow_run": run_id,
     }
     return Summary(lines, _finite(facts))
+
+
+def _effects_told(findings: Findings) -> Message:
+    pair, rep = findings.interaction, findings.rep_effect
+    numbers = {"pair": pair.estimate, "pair_low": pair.ci_low, "pair_high": pair.ci_high, "pair_p": pair.p_value}
+    numbers |= {"rep": rep.estimate, "rep_low": rep.ci_low, "rep_high": rep.ci_high, "rep_p": rep.p_value}
+    return message("trained.effects", **numbers)
+
+
+def _scores_told(findings: Findings) -> Message:
+    if not np.isfinite(findings.auc):
+        return message("trained.no_scores")
+    return message("trained.scores", auc=findings.auc, ece=findings.ece, limit=findings.ece_limit)

@@ -17,7 +17,7 @@ from training.backtest_forecast import Backtest
 from training.cards import write_cards
 from training.datasets import Datasets, frame_hash
 from training.gate import GateRules, Verdict
-from training.lineage import commit_of, is_dirty, lock_hash
+from training.lineage import code_hash, commit_of, is_dirty, lock_hash
 from training.own_contribution import OwnPanel
 from training.pictures import draw_pictures
 from training.release import promotions, standing
@@ -28,6 +28,10 @@ from training.unit import ModelUnit
 UNIT_EXPERIMENT = "fairlead-train"
 CONVERSION_EXPERIMENT = "fairlead-conversion"
 CONTRIBUTION_EXPERIMENT = "fairlead-contribution"
+
+
+# What turns folds into a verdict: with the rules it is fixed before any result is seen.
+GATE_CODE = ("training.gate", "training.evidence", "models.forecasting.metrics", "models.conversion.calibration")
 
 
 @dataclass(frozen=True)
@@ -65,6 +69,7 @@ def log_origin(
             "panel_sha256": frame_hash(sets.panel),
             "gate_version": rules.version,
             "gate_sha256": rules.fingerprint(),
+            "gate_code_sha256": code_hash(*GATE_CODE),
             "commit": commit_of(),
             "dirty": is_dirty(),
             "lock_sha256": lock_hash(),

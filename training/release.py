@@ -27,6 +27,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from features.errors import FairleadError, NoReleaseError
+from features.messages import from_stored, in_language, message, to_stored
 from features.moments import iso
 
 FORMAT = 1
@@ -49,7 +50,7 @@ class Release:
     def document(self, name: str) -> dict[str, object]:
         """The JSON part called `name`; ReleaseError where the release has none."""
         if name not in self.documents:
-            raise ReleaseError(f"release {self.version} has no part {name!r}")
+            raise ReleaseError(message("release.no_part", version=self.version, part=name))
         return self.documents[name]
 
 
@@ -57,7 +58,8 @@ class Release:
 class Promotion:
     """One line of the promotion record.
 
-    `at` is a moment; `action` is promote, backfill or rollback; `withdrawn` the version that a rollback leaves.
+    `at` is a moment; `action` is promote, backfill or rollback; `withdrawn` the version that a rollback leaves;
+    `told` what Fairlead itself said of it (why it retrained, the gate's checks), which both languages can say.
     """
 
     version: str
@@ -66,6 +68,29 @@ class Promotion:
     reason: str
     at: int
     withdrawn: str = ""
+    told: tuple[str, ...] = ()
+
+    def reason_in(self, lang: str) -> str:
+        """Why, in the language `zh` or `en`; as it was written where a person wrote it."""
+        if self.told and self.reason == self.told[0]:
+            return in_language(self.told[0], lang)
+        if not self.told or self.reason != "; ".join(self.told):
+            return self.reason
+        return ("；" if lang == "zh" else "; ").join(in_language(said, lang) for said in self.told)
+
+    def as_line(self) -> str:
+        """The line of the record, JSON."""
+        held = {**self.__dict__, "told": [to_stored(said) for said in self.told]}
+        if not self.told:
+            del held["told"]
+        return json.dumps(held, sort_keys=True, ensure_ascii=False)
+
+    @classmethod
+    def from_line(cls, line: str) -> Promotion:
+        """The promotion that `as_line` wrote; ValueError or TypeError where the line is none."""
+        held = json.loads(line)
+        told = tuple(from_stored(said) for said in held.pop("told", ()))
+        return cls(**held, told=told)
 
 
 def canonical(document: object) -> bytes:
@@ -135,20 +160,21 @@ def read_release(releases: Path, version: str) -> Release:
         files: dict[str, str] = manifest["files"]
         unsigned = {key: manifest[key] for key in ("format", "data_until", "spec_fingerprint", "files")}
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise ReleaseError(f"release {version}: manifest.json is missing or unreadable") from error
+        raise ReleaseError(message("release.no_manifest", version=version)) from error
     if manifest["format"] != FORMAT:
-        raise ReleaseError(f"release {version} has format {manifest['format']}; this Fairlead reads {FORMAT}")
+        found = str(manifest["format"])
+        raise ReleaseError(message("release.format", version=version, found=found, known=FORMAT))
     if not version.endswith(sha256(canonical(unsigned))[:12]):
-        raise ReleaseError(f"release {version}: manifest.json was changed after it was written")
+        raise ReleaseError(message("release.manifest_changed", version=version))
     documents: dict[str, dict[str, object]] = {}
     texts: dict[str, str] = {}
     for name, expected in files.items():
         try:
             data = (folder / name).read_bytes()
         except OSError as error:
-            raise ReleaseError(f"release {version}: {name} is missing") from error
+            raise ReleaseError(message("release.file_missing", version=version, file=name)) from error
         if sha256(data) != expected:
-            raise ReleaseError(f"release {version}: {name} differs from its SHA-256 in the manifest")
+            raise ReleaseError(message("release.file_differs", version=version, file=name))
         if name.endswith(".json"):
             documents[name.removesuffix(".json")] = json.loads(data)
         else:
@@ -165,9 +191,9 @@ def promotions(releases: Path) -> list[Promotion]:
     for number, line in enumerate(path.read_text(encoding="utf-8", errors="replace").splitlines(), start=1):
         if line.strip():
             try:
-                found.append(Promotion(**json.loads(line)))
-            except (ValueError, TypeError) as error:
-                raise ReleaseError(f"{path}: line {number} is no promotion; mend or remove it") from error
+                found.append(Promotion.from_line(line))
+            except (AttributeError, KeyError, TypeError, ValueError) as error:
+                raise ReleaseError(message("release.record_line", path=str(path), line=number)) from error
     return found
 
 
@@ -191,8 +217,8 @@ def was_withdrawn(record: Sequence[Promotion], version: str) -> bool:
 def promote(releases: Path, promotion: Promotion) -> bool:
     """Record the promotion; True where its version is champion now, False where it only answers for earlier moments."""
     record = promotions(releases)
-    lines = [json.dumps(entry.__dict__, sort_keys=True, ensure_ascii=False) for entry in (*record, promotion)]
-    _write(releases / "promotions.jsonl", "".join(f"{line}\n" for line in lines).encode())
+    lines = "".join(f"{entry.as_line()}\n" for entry in (*record, promotion))
+    _write(releases / "promotions.jsonl", lines.encode())
     in_charge = standing([*record, promotion])[-1].version
     if in_charge != champion(releases):
         _put_in_charge(releases, in_charge)
@@ -222,7 +248,7 @@ def champion(releases: Path) -> str | None:
         try:
             return str(json.loads((path / "manifest.json").read_bytes())["version"])
         except (OSError, ValueError, KeyError, TypeError) as error:
-            raise ReleaseError(f"{path}: no readable manifest.json tells which release this is") from error
+            raise ReleaseError(message("release.champion_unreadable", path=str(path))) from error
     return path.read_text(encoding="utf-8", errors="replace").strip() or None if path.exists() else None
 
 
@@ -255,5 +281,5 @@ def release_for(releases: Path, as_of: int, zone: str = "UTC") -> Release:
     if fitting:
         return read_release(releases, fitting[-1].version)
     moment = iso(as_of, zone)
-    told = "no release has been promoted yet" if not record else "every promoted release has seen later data"
-    raise NoReleaseError(f"as of {moment} {told}; run: fairlead train --as-of {moment[:19]}")
+    code = "release.all_later" if record else "release.none"
+    raise NoReleaseError(message(code, moment=moment, short=moment[:19]))

@@ -10,6 +10,7 @@ from typing import Any
 
 from features.config import Config
 from features.errors import RequestError
+from features.messages import in_language, message
 from features.tables import Tables
 from training import tracking
 from training.pipeline import TrainRequest, train_release
@@ -18,7 +19,10 @@ from training.release import Release, ReleaseError, read_release, sha256
 from training.rolling import N_ORIGINS
 
 # What may make a rebuilt release differ, in the order in which to look.
-CAUSES = ("spec_fingerprint", "pairs_sha256", "panel_sha256", "commit", "dirty", "lock_sha256", "gate_sha256")
+CAUSES = (
+    "spec_fingerprint", "pairs_sha256", "panel_sha256", "commit", "dirty", "lock_sha256", "gate_sha256",
+    "gate_code_sha256",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -46,19 +50,24 @@ class Reproduction:
             "causes": causes,
         }
 
-    def as_text(self) -> str:
-        """A paragraph."""
+    def as_text(self, lang: str = "en") -> str:
+        """A paragraph in the language `en` or `zh`."""
         if self.equal:
-            lines = [f"Release {self.release} was rebuilt byte for byte."]
+            lines: list[str] = [message("reproduced.equal", release=self.release)]
         else:
-            lines = [f"Release {self.release} was rebuilt as {self.rebuilt}; these parts differ:"]
+            lines = [message("reproduced.differs", release=self.release, rebuilt=self.rebuilt)]
             lines += [f"  {name}" for name in self.parts]
         if self.causes:
-            lines.append("What has changed since:")
-            lines += [f"  {name}: {then or 'none'} then, {now or 'none'} now" for name, then, now in self.causes]
+            lines.append(message("reproduced.changed"))
+            lines += [f"  {in_language(_cause(*cause), lang)}" for cause in self.causes]
         elif not self.equal:
-            lines.append("Inputs, code and libraries are as they were: look at the machine.")
-        return "\n".join(lines)
+            lines.append(message("reproduced.machine"))
+        return "\n".join(in_language(line, lang) for line in lines)
+
+
+def _cause(name: str, then: str, now: str) -> str:
+    nothing = message("reproduced.nothing")
+    return message("reproduced.cause", name=name, then=then or nothing, now=now or nothing)
 
 
 def reproduce(
@@ -77,7 +86,7 @@ def reproduce(
     """
     asked = run_parameters(mlruns, run, tracking_uri)
     if "release" not in asked:
-        raise RequestError(f"run {run} did not come to a release, so there is nothing to rebuild")
+        raise RequestError(message("run.no_release", run=run))
     with tempfile.TemporaryDirectory(prefix="fairlead-reproduce-") as scratch:
         place = Path(scratch)
         moment = int(asked["as_of_us"])
@@ -102,11 +111,11 @@ def reproduce(
 def run_parameters(mlruns: Path, run: str, tracking_uri: str = "") -> dict[str, str]:
     """Parameters of a run, named by its id or by the release that it came to."""
     if not tracking_uri and not (mlruns / "mlflow.db").exists():
-        raise RequestError(f"{mlruns} holds no mlflow.db, so no run is known here")
+        raise RequestError(message("run.no_store", folder=str(mlruns)))
     tracker = tracking.open_tracker(mlruns, tracking_uri)
     found = tracking.find_run(tracker, UNIT_EXPERIMENT, run)
     if found is None:
-        raise RequestError(f"MLflow knows no training run {run!r}; give a run id or a release")
+        raise RequestError(message("run.unknown", run=run))
     return found
 
 
@@ -116,7 +125,7 @@ def _different_parts(releases: Path, version: str, rebuilt: Release, scratch: Pa
         return ()
     folder = releases / version
     if not folder.is_dir():
-        raise ReleaseError(f"release {version} is not in {releases} any more, and the rebuilt one differs from it")
+        raise ReleaseError(message("run.release_gone", release=version, folder=str(releases)))
     old = {path.name: sha256(path.read_bytes()) for path in folder.iterdir()}
     new = {path.name: sha256(path.read_bytes()) for path in (scratch / rebuilt.version).iterdir()}
     return tuple(name for name in sorted({*old, *new} - {"manifest.json"}) if old.get(name) != new.get(name))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from features.errors import RequestError
+from features.messages import message
 from training.release import Promotion, champion, promote, promotions, read_release, standing
 
 
@@ -17,7 +18,7 @@ def roll_back(releases: Path, mlruns: Path, reason: str, now: int) -> str:
     in_charge = champion(releases)
     earlier = [entry for entry in standing(promotions(releases)) if entry.version != in_charge]
     if in_charge is None or not earlier:
-        raise RequestError("there is no earlier promoted release to go back to")
+        raise RequestError(message("rollback.nothing"))
     before = earlier[-1]
     read_release(releases, before.version)
     promote(releases, Promotion(before.version, before.data_until, "rollback", reason, now, in_charge))

@@ -1,82 +1,37 @@
-"""The gate's recorded checks in either language; what is not the gate's own wording stays as it was written."""
+"""What a promotion's record says, for pages: the gate's checks a sentence each, or a person's reason as he wrote it."""
 
 from __future__ import annotations
 
-import re
-from typing import Final
+from collections.abc import Mapping
+from typing import Any
 
-from serving.texts import Lang, has, t
-
-_LINE: Final = re.compile(r"(ok|FAIL)\s+([^:]+):\s*(.+)", re.DOTALL)
-_BETWEEN: Final = re.compile(r";\s*(?=(?:ok|FAIL)\s)")  # a check's own words may hold semicolons
-_TOLD: Final = (
-    ("not_compared", re.compile(r"not compared: (?P<n>[\d,]+) common (?:rows|cases)\b.*", re.DOTALL)),
-    ("no_champion", re.compile(r"not compared: no champion\b.*", re.DOTALL)),
-    ("not_measured", re.compile(r"not measured\b.*", re.DOTALL)),
-    ("ece", re.compile(r"expected calibration error (?P<value>[\d.]+), at most (?P<limit>[\d.]+)")),
-    ("late", re.compile(r"(?P<n>[\d,]+) training rows later than as_of")),
-    ("latency", re.compile(r"200 candidates of a lead in (?P<value>\d+) ms, at most (?P<limit>\d+) ms")),
-    ("newer", re.compile(r"it has learnt from newer data")),
-    (
-        "ranks",
-        re.compile(r"rank correlation of importance with the champion (?P<value>-?[\d.]+), at least (?P<limit>.+)"),
-    ),
-    (
-        "fairness",
-        re.compile(r"predicted over actual wins (?P<groups>.+); allowed (?P<low>[\d.]+) to (?P<high>[\d.]+),.*"),
-    ),
-    (
-        "compared",
-        re.compile(r"(?P<value>[+-][\d.]+%) against the champion \(one-sided 95 % bound (?P<limit>[^)]+)\).*"),
-    ),
-)
+from features.messages import Message, from_stored, in_language
+from serving.texts import Lang, t
 
 
-def verdict_words(reason: str, lang: Lang) -> list[str]:
-    """A sentence a check of the reason that a promotion recorded."""
-    return [_check(part.strip(), lang) for part in _BETWEEN.split(reason) if part.strip()]
+def verdict_words(entry: Mapping[str, Any], lang: Lang) -> list[str]:
+    """Sentences on one promotion: a reason of its own first, then each check that the gate made.
+
+    `entry`: `reason`, text, and `told`, stored messages, as `Core.models` lists them.
+    """
+    told = _told(entry)
+    reason = str(entry["reason"])
+    own = [] if not reason or reason in ("; ".join(told), *told[:1]) else [reason]
+    return own + [_sentence(said, lang) for said in told]
 
 
-def failed_checks(reason: str, lang: Lang) -> list[str]:
-    """The sentences of those checks that a promotion's reason says failed."""
-    parts = [part.strip() for part in _BETWEEN.split(reason)]
-    return [_check(part, lang) for part in parts if part.startswith("FAIL ")]
+def failed_checks(entry: Mapping[str, Any], lang: Lang) -> list[str]:
+    """The sentences of those checks of a promotion that failed."""
+    return [_sentence(said, lang) for said in _told(entry) if isinstance(said, Message) and said.code == "gate.failed"]
 
 
-def _check(said: str, lang: Lang) -> str:
-    line = _LINE.fullmatch(said)
-    if line is None:
-        return said
-    outcome, name, told = t(lang, f"gate.{line.group(1)}"), _named(line.group(2).strip(), lang), line.group(3).strip()
-    return t(lang, "gate.line", name=name, outcome=outcome, told=_told(told, lang))
+def _told(entry: Mapping[str, Any]) -> list[str]:
+    return [from_stored(said) for said in entry.get("told") or ()]
 
 
-def _named(name: str, lang: Lang) -> str:
-    if name.startswith("segments of "):
-        return t(lang, "gate_check.segments", of=_named(name.removeprefix("segments of "), lang))
-    key = f"gate_check.{name.replace(' ', '_')}"
-    return t(lang, key) if has(lang, key) else name
-
-
-def _told(told: str, lang: Lang) -> str:
-    for key, form in _TOLD:
-        found = form.fullmatch(told)
-        if found is not None:
-            numbers = found.groupdict()
-            if "groups" in numbers and lang == "zh":
-                numbers["groups"] = _groups(numbers["groups"])
-            return t(lang, f"gate.{key}", **numbers)
-    return told
-
-
-def _groups(said: str) -> str:
-    """The gate's names of groups of reps in Chinese."""
-    words = (
-        ("under 1 year", "不满 1 年"),
-        ("1 to 2 years", "1 至 2 年"),
-        ("over 2 years", "2 年以上"),
-        ("team ", "团队 "),
-    )
-    for english, chinese in words:
-        said = said.replace(english, chinese)
-    return said.replace(", ", "，")
+def _sentence(said: str, lang: Lang) -> str:
+    if not isinstance(said, Message) or said.code not in ("gate.passed", "gate.failed"):
+        return in_language(said, lang)
+    outcome = t(lang, "gate.FAIL" if said.code == "gate.failed" else "gate.ok")
+    name, told = (in_language(said.values[part], lang) for part in ("name", "told"))
+    return t(lang, "gate.line", name=name, outcome=outcome, told=told)

@@ -7,8 +7,8 @@ from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Response
 
+from features.messages import from_stored, in_language
 from serving.drift_watch import last_report
-from serving.fault_words import left_out_words
 from serving.http.problems import Problem
 from serving.pages.drift_section import drift_section
 from serving.pages.forecast_page import backtest_table, choice_sentence, reliability
@@ -41,7 +41,7 @@ def models(visit: Annotated[Visit, visits("models")]) -> Response:
         "choice": choice_sentence(visit, report.get("choice")),
         "backtest": backtest_table(visit, report.get("backtest") or []),
         "excluded": [
-            (str(name), left_out_words(str(reason), visit.lang)) for name, reason in report.get("excluded") or []
+            (str(name), in_language(from_stored(reason), visit.lang)) for name, reason in report.get("excluded") or []
         ],
         "releases": _releases(visit, known),
         "caveat": _caveat(visit, known),
@@ -104,7 +104,7 @@ def _releases(visit: Visit, known: Mapping[str, Any]) -> TableView | None:
                 text(_named(visit, "promotion", str(one["action"]))),
                 text(_unbroken(str(one["data_until"])[:10])),
                 text(_unbroken(str(one["promoted_at"])[:10])),
-                text(" ".join(verdict_words(str(one["reason"]), visit.lang))),
+                text(" ".join(verdict_words(one, visit.lang))),
             )
         )
         for one in items
@@ -117,7 +117,7 @@ def _caveat(visit: Visit, known: Mapping[str, Any]) -> dict[str, Any] | None:
     items: list[Mapping[str, Any]] = known["releases"]
     taken = [(place, one) for place, one in enumerate(items) if one["version"] == known["in_use"]]
     mine = next(((place, one) for place, one in taken if one["action"] != "rollback"), None)
-    failed = [] if mine is None else failed_checks(str(mine[1]["reason"]), visit.lang)
+    failed = [] if mine is None else failed_checks(mine[1], visit.lang)
     if mine is None or not failed:
         return None
     first = mine[0] == len(items) - 1

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 from markupsafe import Markup
 
+from features.messages import in_language
 from features.moments import day_of, month_text
 from serving import texts
-from serving.fault_words import left_out_words
 from serving.reports import effect_view
 from serving.reports.driver_view import driver_parts, team_part
 from serving.reports.gap_view import change_parts
@@ -216,7 +216,7 @@ def _model_sentence(payload: ReportPayload, lang: Lang) -> str:
 def _data(payload: ReportPayload, lang: Lang) -> dict[str, Any]:
     data = payload.data
     rows = [Row((text(name), numeric(texts.number(lang, count)))) for name, count in data.rows]
-    left_out = [Row((text(name), text(left_out_words(reason, lang)))) for name, reason in data.excluded]
+    left_out = [Row((text(name), text(in_language(reason, lang)))) for name, reason in data.excluded]
     caption = t(lang, "report.data.excluded_caption")
     heads = (Cell(t(lang, "report.data.what")), Cell(t(lang, "report.data.reason")))
     return {
