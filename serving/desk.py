@@ -109,14 +109,18 @@ class RoutingDesk:
         return stored, True
 
     def _decide_new(
-        self, tx: Transaction, lead: Lead, decided_at: int, planned: int | None = None, lang: str | None = None
-    ) -> StoredDecision:
+        self, tx: Transaction, lead: Lead, decided_at: int, planned: int | None = None, lang: str | None = None,
+        joint: tuple[int, int] | None = None,
+    ) -> StoredDecision:  # fmt: skip
+        """`joint`: the lead's place among those planned together, and how many they are."""
         owned = self._owned(tx, lead, decided_at)
         if owned is not None:
             record, takes_place = owned
             return self._store(tx, lead, decided_at, record, lang, takes_place=takes_place)
         values, candidates, choice = self._choose(tx, lead, decided_at, planned)
         record = self._records.chosen(lead, values, candidates, choice, decided_at, self.mode())
+        if joint is not None:
+            record["joint"] = {"place": joint[0], "of": joint[1]}
         return self._store(tx, lead, decided_at, record, lang)
 
     def _owned(self, tx: Transaction, lead: Lead, decided_at: int) -> tuple[Json, bool] | None:
@@ -420,8 +424,8 @@ class RoutingDesk:
         for lead in new:
             if lead not in joint:
                 self._decide_new(tx, lead, decided_at, lang=lang)
-        for lead, rep in zip(joint, self._plan(tx, joint, decided_at), strict=True):
-            self._decide_new(tx, lead, decided_at, int(rep), lang)
+        for place, (lead, rep) in enumerate(zip(joint, self._plan(tx, joint, decided_at), strict=True)):
+            self._decide_new(tx, lead, decided_at, int(rep), lang, joint=(place, len(joint)))
         found = tx.decided(list(ordered))
         return [(found[name], name not in standing) for name in ordered]
 

@@ -7,8 +7,9 @@ of the time, and lets go of what is older than a quarter of an hour.
 Entries are looked at in order, on a ledger of their own that is moved on entry by entry, so the challenger is asked
 with the places, waiting leads and arrivals of the moment before each decision: with its own values and prices, the
 same draws of leads to come as the champion, and neither exploration nor holdout. Only the tables may be some seconds
-newer than those that the champion saw. Batches, which the champion plans as a whole, are looked at lead by lead;
-releases of waiting leads, which compete with one another, are written down and not compared.
+newer than those that the champion saw. What the champion planned together, the challenger plans together, when the
+first lead of the batch comes up; releases of waiting leads, which compete with one another, are written down and not
+compared.
 """
 
 from __future__ import annotations
@@ -101,8 +102,10 @@ class ShadowDesk(RoutingDesk):
     def __init__(self, board: Board, ledger: ShadowLedger, before: ShadowDesk | None = None) -> None:
         super().__init__(board, lambda _record, _lang: b"", ledger)
         self._seen = ledger
+        self.plans: dict[int, int] = {}  # rep of the challenger's plan (-1: hold) by entry of the batch in work
         if before is not None:
             self.book.carry(before.book)
+            self.plans = before.plans
 
     def settings(self) -> PolicySettings:
         """The policy without chance: a draw of its own would say nothing about the models."""
@@ -121,8 +124,22 @@ class ShadowDesk(RoutingDesk):
             chance(self.board, lead.lead_id),
             high_value=self._is_high(values),
             territory_unlisted=unlisted,
+            planned=self._planned(view, tx, entry),
         )
         return values, choice.rep
+
+    def _planned(self, view: Reader, tx: Transaction, entry: LogEntry) -> int | None:
+        """Rep of the lead in the challenger's plan of its batch, -1 where it waits; None outside of a batch."""
+        joint = (entry.body or {}).get("joint")
+        if not isinstance(joint, dict):
+            return None
+        if joint["place"] == 0:  # a batch is one transaction: its entries follow one another
+            batch = [one for one in view.log_after(entry.seq - 1, int(joint["of"])) if one.lead_id is not None]
+            held = [(one.seq, view.decision(str(one.lead_id))) for one in batch]
+            known = [(seq, self.lead_of(stored)) for seq, stored in held if stored is not None]
+            plan = self._plan(tx, [lead for _, lead in known], entry.at)
+            self.plans = {seq: int(rep) for (seq, _), rep in zip(known, plan, strict=True)}
+        return self.plans.get(entry.seq)
 
     def saw(self, view: Reader, entry: LogEntry, stored: StoredDecision) -> None:
         """Move on over an entry."""

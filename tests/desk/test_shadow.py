@@ -154,3 +154,22 @@ def test_it_holds_back_while_decisions_are_coming_in(shadowed):
     assert not chosen(made)
     made.shadow.step()
     assert set(chosen(made)) == {"N0", "N1"}
+
+
+def test_a_batch_is_planned_jointly_by_the_challenger_too(shadowed):
+    """Lead by lead a twin would give the best places to whoever comes first, and seem to differ from itself."""
+    made = shadowed()
+    rows = new_leads(made, 60, step=HOUR)
+    said = []
+    for first in (0, 30):
+        at = rows[first][0]
+        made.assign_batch([row for _, row in rows[first : first + 30]], decided_at=at, lang="en")
+        for _ in range(3):
+            made.shadow.step(patient=False)
+    with made.store.read() as view:
+        said = [view.decision(f"N{i}") for i in range(60)]
+    assert {one.status for one in said} == {"assigned", "held"}, "it must be a case of overload"
+    assert sum("joint" in one.record for one in said) > 40
+    seen = compare(list(chosen(made).values()), None)
+    assert seen.agreement.n == seen.agreement.n_agree >= 55
+    assert made.shadow.failed == 0
