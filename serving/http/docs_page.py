@@ -94,7 +94,7 @@ def _answer(status: str, one: Mapping[str, object]) -> str:
 
 
 def _pre(value: object) -> str:
-    return f"<pre>{escape(json.dumps(value, ensure_ascii=False, indent=2))}</pre>"
+    return f'<pre tabindex="0">{escape(json.dumps(value, ensure_ascii=False, indent=2))}</pre>'
 
 
 def _anchor(method: str, path: str) -> str:
