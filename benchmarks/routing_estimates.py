@@ -8,6 +8,7 @@ round_robin, least_busy, tiered, bayes_quota   what desks do without a model of 
 lgbm_greedy, lgbm_prices    a plain LightGBM, the rep's own number among its features, on arrival and with our prices
 plain_fixed    one penalised logistic regression (rep, rep x industry, rep x source), prices solved once a week
 ours           this project's conversion model and policy
+by_rep         the same where no interaction of lead and rep may be used: what believing in one wins or costs
 components     the same model told the true variance components: how far estimating them costs
 knowable       the true chance but for the lead's hidden part: what no data about leads like these could beat
 truth          the true probabilities under our policy
@@ -150,6 +151,10 @@ def rivals(world: EstimateWorld, seed: int, every: int) -> tuple[list[RoutingPol
     worth = by_week(world, amounts.expected_matrix)
     gbm = lightgbm_chances(world) * worth
     mine = by_week(world, lambda leads, reps: model.predict_matrix(leads, reps).win_probability)
+    by_rep = mine
+    if model.findings.routing_mode == "pairs":
+        plainer = ConversionModel.fit(world.pairs, COLUMNS, np.random.default_rng(seed), world.as_of, 199, "reps")
+        by_rep = by_week(world, lambda leads, reps: plainer.predict_matrix(leads, reps).win_probability)
 
     def priced(values: Floats, name: str) -> Repriced:
         return Repriced(stream, values, np.random.default_rng(seed), every=every, name=name)
@@ -164,7 +169,7 @@ def rivals(world: EstimateWorld, seed: int, every: int) -> tuple[list[RoutingPol
         QuotaQueues(stream, score, name="bayes_quota"), Greedy(stream, gbm, name="lgbm_greedy"),
         priced(gbm, "lgbm_prices"),
         FixedPrices(stream, plain_chances(world) * worth, np.random.default_rng(seed), name="plain_fixed"),
-        ours, priced(component_chances(world) * worth, "components"),
+        ours, priced(by_rep * worth, "by_rep"), priced(component_chances(world) * worth, "components"),
         priced(knowable_chances(world) * (world.value / world.p), "knowable"), priced(world.value, "truth"),
     ]  # fmt: skip
     return policies, model
@@ -203,7 +208,7 @@ def _total(world: EstimateWorld, policy: RoutingPolicy) -> tuple[float, int]:
 def main() -> None:
     """The table, its means by load, and the worst cell."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--structures", default=",".join(name for name in STRUCTURES if name != "null"))
+    parser.add_argument("--structures", default=",".join(name for name in STRUCTURES if not STRUCTURES[name].same))
     parser.add_argument("--loads", default=",".join(map(str, LOADS)))
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--every", type=int, default=4, help="leads between two price solutions")

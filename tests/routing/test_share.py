@@ -9,6 +9,7 @@ from scipy.optimize import linprog
 
 from features.config import Routing
 from features.errors import ConfigError
+from models.routing import share as share_module
 from models.routing.bounds import Wishes, bound_costs
 from models.routing.holding import plan_batch
 from models.routing.policy import Candidates, Exclusion, decide
@@ -61,12 +62,31 @@ def test_the_share_is_kept_at_about_the_cost_of_the_linear_programme(seed, share
 
 
 def test_with_many_leads_the_share_is_kept_within_a_thousandth_of_the_linear_programme():
-    values, eligible, capacity, newcomer = a_week(7, n_leads=500)
-    wanted = NewcomerShare(0.3, newcomer)
-    assert wanted.missing(solve_transport(values, eligible, capacity).choice, values) > 0
-    found = solve_shared(values, values, eligible, capacity, wanted)
-    best = relaxed_optimum(values, values, eligible, capacity, newcomer, 0.3)
-    assert found.answer.objective >= 0.999 * best
+    reached = []
+    for seed in (7, 8, 9):
+        values, eligible, capacity, newcomer = a_week(seed, n_leads=500)
+        wanted = NewcomerShare(0.3, newcomer)
+        assert wanted.missing(solve_transport(values, eligible, capacity).choice, values) > 0
+        found = solve_shared(values, values, eligible, capacity, wanted)
+        best = relaxed_optimum(values, values, eligible, capacity, newcomer, 0.3)
+        assert wanted.missing(found.answer.choice, values) == 0.0
+        assert found.answer.objective >= 0.998 * best
+        reached.append(found.answer.objective / best)
+    assert np.mean(reached) >= 0.999
+
+
+def test_the_search_takes_a_handful_of_problems(monkeypatch):
+    values, eligible, capacity, newcomer = a_week(6, n_leads=400)
+    solved = []
+
+    def counted(*args, **kwargs):
+        solved.append(1)
+        return solve_transport(*args, **kwargs)
+
+    monkeypatch.setattr(share_module, "solve_transport", counted)
+    found = solve_shared(values, values, eligible, capacity, NewcomerShare(0.3, newcomer))
+    assert found.rate > 0
+    assert len(solved) <= 8
 
 
 def test_wins_may_be_maximised_under_a_share_of_money():
@@ -146,8 +166,9 @@ def test_a_batch_keeps_the_share_unless_what_is_to_come_makes_up_for_it():
     assert (plan_batch(values, eligible, later, capacity, share=wanted) == without).all()
 
 
-def test_a_replay_keeps_the_share_every_week():
-    rng = np.random.default_rng(4)
+@pytest.mark.parametrize("seed", [4, 5])
+def test_a_replay_keeps_the_share_every_week(seed):
+    rng = np.random.default_rng(seed)
     n, n_reps = 480, 6
     skill = np.array([1.0, 1.0, 1.0, 1.0, 0.6, 0.5])
     values = rng.gamma(2.0, 50.0, (n, 1)) * skill * rng.uniform(0.7, 1.3, (n, n_reps))
@@ -173,7 +194,7 @@ def test_a_replay_keeps_the_share_every_week():
     without, kept = shares(0.0), shares(0.28)
     assert without.max() < 0.27
     assert kept.min() >= 0.245  # a week is some 50 leads: the last ones may leave it a lead or two short
-    assert kept.mean() >= 0.275
+    assert kept.mean() >= 0.27
     assert kept.mean() < 0.33  # and not much more is given than asked
 
 
