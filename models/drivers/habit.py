@@ -152,7 +152,7 @@ def habit_effect(
             unit, time, d, y, controls, instrument=instrument, worth=worth, maturity=maturity, level=level
         )
         return HabitEffect(
-            _named(habit, "habit"), own_only=False, drift_p=drift_p(rows, np.sign(habit.interval.estimate))
+            _named(habit, "habit"), own_only=False, drift_p=drift_p(rows, float(np.sign(habit.interval.estimate)))
         )
     if weeks is None:
         raise EffectError("the habit hardly moves within reps")

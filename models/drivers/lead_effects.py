@@ -29,10 +29,26 @@ import numpy.typing as npt
 from scipy.special import expit
 
 from features.moments import DAY, NEVER
-from models.drivers.clustered import LEVEL, Floats, Interval, Ints, cautious_interval, cluster_sums, codes_of
+from models.drivers.clustered import (
+    LEVEL,
+    Floats,
+    Interval,
+    Ints,
+    cautious_interval,
+    cluster_sums,
+    codes_of,
+    coefficient_interval,
+)
 from models.drivers.clustered import influences as cluster_influences
 from models.drivers.clustered import interval as t_interval
-from models.drivers.panel_effects import EffectError, demean_two_way, independent_columns, make_panel, robustness_value
+from models.drivers.panel_effects import (
+    EffectError,
+    Panel,
+    demean_two_way,
+    independent_columns,
+    make_panel,
+    robustness_value,
+)
 
 LANDMARK_DAYS = 14
 _UNIT_PRECISION = 0.1  # a rep's effect has prior sd 3 on the logit: keeps reps without a win finite, moves no other
@@ -148,21 +164,65 @@ def win_effect(
     rows = make_panel(unit, time, treatment, outcome, np.column_stack([value, ripe, extra, *given]))
     value, ripe, rows = rows.controls[:, 0], rows.controls[:, 1], replace(rows, controls=rows.controls[:, 2:])
     if instrument is not None:
-        rest = _first_stage_residual(rows.unit, rows.time, rows.treatment, rows.controls)
-        # The residual stays out of the model: a count over a lead's open time is part of how the lead ended.
-        rows = replace(rows, treatment=rows.treatment - rest, controls=rows.controls[:, :-1])
+        rows = instrumented(rows)
     taught = ripe >= _LEAST_MATURITY
     ripe, rows = np.where(taught, ripe, 0.0), replace(rows, outcome=np.where(taught, rows.outcome, 0.0))
     if not np.isin(rows.outcome, (0.0, 1.0)).all():
         raise EffectError("outcome holds other values than 0 and 1")
     if rows.outcome.min() == rows.outcome.max():
         raise EffectError("all leads end alike, so nothing can be learnt about winning")
+    W, theta, alpha = _fitted(rows, ripe)
+    return _finite_step(rows.treatment, rows.outcome, W, rows.unit, theta, alpha, value, ripe, level)
+
+
+def instrumented(rows: Panel) -> Panel:
+    """Rows with the treatment replaced by what the first stage gives of it; the instrument is the last control."""
+    rest = _first_stage_residual(rows.unit, rows.time, rows.treatment, rows.controls)
+    # The residual stays out of the model: a count over a lead's open time is part of how the lead ended.
+    return replace(rows, treatment=rows.treatment - rest, controls=rows.controls[:, :-1])
+
+
+def added_column(rows: Panel, column: Floats) -> Interval:
+    """Coefficient on the logit of one `column` (n,) more than the model of `win_effect` holds, by its score.
+
+    The errors are those of the model without the column, as a test of it wants them: clustered by unit (CR2), with
+    the degrees of freedom of Bell and McCaffrey. Raises EffectError where nothing of the column is left beside the
+    model, or all outcomes are equal.
+
+    References
+    ----------
+    Rao (1948), Large sample tests of statistical hypotheses (the score test).
+    """
+    if rows.outcome.min() == rows.outcome.max():
+        raise EffectError("all leads end alike, so nothing can be learnt about winning")
+    ripe = np.ones(len(rows.outcome))
+    W, theta, alpha = _fitted(rows, ripe)
+    score, weight = _score(rows.outcome, W @ theta + alpha[rows.unit], ripe)
+    scaled = column / max(float(np.std(column)), 1e-300)
+    A = np.column_stack([scaled, W])
+    X, root = _weighted_within(A, weight, rows.unit)
+    X = independent_columns(X, A)
+    left = score / root
+    coefficients = np.asarray(np.linalg.lstsq(X, left, rcond=None)[0], dtype=np.float64)
+    return coefficient_interval(X, coefficients, left, rows.unit)
+
+
+def _fitted(rows: Panel, maturity: Floats) -> tuple[Floats, Floats, Floats]:
+    """Design, its coefficients and the unit effects of the logistic model."""
     times, n_times = codes_of(rows.time)
     W = _design(rows.treatment, rows.controls, rows.unit, times, n_times)
     n_own = W.shape[1] - (n_times - 1)
     penalty = np.r_[np.full(n_own, _RIDGE), np.full(n_times - 1, _TIME_PRECISION)]
-    theta, alpha = absorbed_logit(rows.outcome, W, rows.unit, penalty, ripe)
-    return _finite_step(rows.treatment, rows.outcome, W, rows.unit, theta, alpha, value, ripe, level)
+    return W, *absorbed_logit(rows.outcome, W, rows.unit, penalty, maturity)
+
+
+def _weighted_within(W: Floats, weight: Floats, unit: Ints) -> tuple[Floats, Floats]:
+    """W (n, k) less its weighted unit means, times the root of the weights, and that root (n,)."""
+    n_units = int(unit.max()) + 1
+    total = np.bincount(unit, weights=weight, minlength=n_units) + _UNIT_PRECISION
+    means = cluster_sums(W * weight[:, None], unit, n_units) / total[:, None]
+    root = np.sqrt(np.maximum(weight, 1e-12))
+    return root[:, None] * (W - means[unit]), root
 
 
 def _first_stage_residual(unit: Ints, time: Ints, treatment: Floats, controls: Floats) -> Floats:

@@ -1,86 +1,60 @@
 """Guard of a habit's effect: does something that changes slowly and shows in no column move habit and results both?
 
 The leads that a rep gets may become better over half a year while he works harder, for one reason. The trace of it:
-his habit in the months before, and in those after, then goes with the result of today, this month's habit held.
-Neither test is strong alone, as single leads are mostly luck; together they see most of what would matter. Both look
-one way: for a drift that makes the habit look stronger than it is.
+his habit over a year on either side of a month then goes with that month's results, the month's own habit held. One
+test sees it: the months around, the nearer ones more, weighed into one column, and the model's score for that column.
+It looks one way, for a drift that makes the habit look stronger than it is.
 
-References
-----------
-Liu, Xie (2020), Cauchy combination test: a powerful test with analytic p-value calculation.
+The weights are about those of the best guess of a slowly wandering cause from a habit that also moves by itself. The
+habit enters by its logarithm, or the busiest few months would be the whole test.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from typing import Final
 
 import numpy as np
 from scipy import stats
 
-from models.drivers.clustered import Floats, Interval, codes_of, coefficient_interval
-from models.drivers.panel_effects import EffectError, Panel, demean_two_way, independent_columns, shifted
+from models.drivers.clustered import Floats, codes_of
+from models.drivers.lead_effects import added_column, instrumented
+from models.drivers.panel_effects import EffectError, Panel, demean_two_way, shifted
 
-BEFORE = (-5, -4, -3, -2)
-AFTER = (3, 4, 5, 6)  # the next two months are left out: the work on a lead reaches into them
-DRIFT_ALPHA = 0.08
-_LARGEST_P = 0.95
+# The next month is left out: the work on a lead reaches into it.
+MONTHS: Final = (*range(-12, 0), *range(2, 13))
+DRIFT_ALPHA: Final = 0.10
+_FADE_MONTHS = 6.0
+_FEW = 0.1  # follow-ups a week, so that a month without any has a logarithm
 
 
 def drift_p(rows: Panel, sign: float) -> float | None:
-    """p of both tests together (small: a drift makes the effect look stronger); None where neither could run.
+    """p that only chance makes the habit around look like a cause beside the month's own; None where it cannot run.
 
-    `rows`: a row a lead, its instrument the last control. `sign`: that of the estimated effect, 1 or -1.
+    `rows`: a row a lead, outcome 0 or 1, its instrument the last control. `sign`: that of the estimated effect, 1 or
+    -1; p is small where the habit around works the same way.
     """
-    found = []
-    for months in (BEFORE, AFTER):
-        try:
-            seen = other_months(rows, months)
-        except EffectError:
-            continue
-        if seen.se > 0:
-            found.append(float(stats.t.sf(sign * seen.estimate / seen.se, seen.dof)))
-    return combined_p(found) if found else None
+    try:
+        seen = added_column(instrumented(rows), habit_around(rows))
+    except EffectError:
+        return None
+    if not seen.se > 0:
+        return None
+    return float(stats.t.sf(sign * seen.estimate / seen.se, seen.dof))
 
 
-def combined_p(p_values: Sequence[float]) -> float:
-    """One p of several tests of one hypothesis, dependent or not; one that looks the other way hides no other."""
-    angles = np.tan((0.5 - np.clip(p_values, 1e-15, _LARGEST_P)) * np.pi)
-    return float(stats.cauchy.sf(np.mean(angles)))
+def habit_around(rows: Panel) -> Floats:
+    """(n,) weighted sum of the rep's habit over `MONTHS` from each row's own, his and the months' means taken out.
 
-
-def other_months(rows: Panel, months: Sequence[int]) -> Interval:
-    """Coefficient on the present outcome of the rep's mean treatment in those of `months` from now that there are.
-
-    0 where the model holds. The present treatment is instrumented, for a month's mean is a noisy sight of the habit and
-    the other months would speak for what it misses.
+    A month weighs by its leads and fades by a factor e in six months; one that is missing adds nothing.
     """
-    other = _mean_of_months(rows, months)
-    whole = np.isfinite(other)
-    if whole.sum() < 3 or len(np.unique(rows.unit[whole])) < 2:
-        raise EffectError("no rep has other months")
-    units, _ = codes_of(rows.unit[whole])
-    times, _ = codes_of(rows.time[whole])
-    raw = np.column_stack([other, rows.controls, rows.treatment, rows.outcome])[whole]
-    within = demean_two_way(raw, units, times)
-    d, y = within[:, -2], within[:, -1]
-    first_stage = independent_columns(within[:, :-2], raw[:, :-2])
-    fitted = first_stage @ np.linalg.lstsq(first_stage, d, rcond=None)[0]
-    # The last control is the instrument, which has no place of its own in the second stage.
-    X = independent_columns(np.column_stack([within[:, 0], fitted, within[:, 1:-3]]), raw[:, :-2])
-    if X.shape[1] < 2 or not np.array_equal(X[:, 1], fitted):
-        raise EffectError("this month's habit and that of other months cannot be told apart")
-    theta = np.asarray(np.linalg.lstsq(X, y, rcond=None)[0], dtype=np.float64)
-    residuals = np.asarray(y - X @ theta - theta[1] * (d - fitted), dtype=np.float64)
-    return coefficient_interval(X, theta, residuals, units)
-
-
-def _mean_of_months(rows: Panel, months: Sequence[int]) -> Floats:
-    """(n,) mean over `months` from each row's own of the rep's mean treatment; NaN where none of them is there."""
     keys, cell = np.unique(np.column_stack([rows.unit, rows.time]), axis=0, return_inverse=True)
     cell = cell.reshape(-1)
-    mean = np.bincount(cell, weights=rows.treatment) / np.bincount(cell)
-    steps = np.array([shifted(keys[:, 0], keys[:, 1], mean, step) for step in months])
-    there = np.isfinite(steps)
-    count = there.sum(axis=0)
-    total = np.where(there, steps, 0.0).sum(axis=0)
-    return np.asarray(np.where(count > 0, total / np.maximum(count, 1), np.nan)[cell], dtype=np.float64)
+    count = np.bincount(cell).astype(np.float64)
+    habit = np.log(np.maximum(np.bincount(cell, weights=rows.treatment) / count, 0.0) + _FEW)
+    times, _ = codes_of(rows.time)
+    moved = np.bincount(cell, weights=demean_two_way(habit[cell], rows.unit, times)[:, 0])  # times the month's leads
+    around = np.zeros(len(keys))
+    for step in MONTHS:
+        there = shifted(keys[:, 0], keys[:, 1], moved, step)
+        around += np.exp(-abs(step) / _FADE_MONTHS) * np.where(np.isfinite(there), there, 0.0)
+    return np.asarray(around[cell], dtype=np.float64)
