@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,6 +17,7 @@ from features.tables import Tables
 from models.conversion.amount import AmountModel
 from models.conversion.calibration import Calibrator
 from models.conversion.model import ConversionModel
+from models.conversion.pooled import FitOptions
 from models.conversion.predictor import train_pooled
 from models.forecasting.blend import FALLBACK, Choice
 from training.backtest_forecast import Backtest, BacktestSettings, Snapshot, backtest
@@ -51,10 +52,16 @@ def origins_of(tables: Tables, as_of: int, n_origins: int = N_ORIGINS) -> list[i
     return [moments.month_start(month, tables.zone) for month in months]
 
 
-def quick_conversion(sets: Datasets, like: ConversionModel) -> ConversionModel:
-    """The pooled model of a backtest's origin, in the mode that the full data chose, without tests and trees."""
+def quick_conversion(
+    sets: Datasets, like: ConversionModel, guess: Mapping[str, float] | None = None
+) -> ConversionModel:
+    """The pooled model of a backtest's origin, in the mode that the full data chose, without tests and trees.
+
+    `guess`: variances to start from, such as those of an earlier origin.
+    """
     frame = sets.pairs.sort_values(["as_of", "lead_id"], kind="stable", ignore_index=True)
-    trained = train_pooled(frame, like.columns, like.findings.routing_mode, sets.world.as_of)
+    options = FitOptions(guess=guess or {})
+    trained = train_pooled(frame, like.columns, like.findings.routing_mode, sets.world.as_of, options)
     base = ConversionModel(like.columns, trained.model, None, Calibrator(), trained.times, like.findings)
     return like.refitted(base, frame) if isinstance(like, OwnConversion) else base
 
@@ -81,12 +88,15 @@ def roll(
     as_of = sets.world.as_of
     origins = origins_of(tables, as_of, n_origins)
     folds: list[Fold] = []
+    variances: dict[str, float] = {}
     ends = dict(zip(origins, [*origins[1:], as_of], strict=False))
     at = sets.pairs["as_of"].to_numpy(dtype=np.int64)
 
     def snapshot(origin: int) -> Snapshot:
         past = build_datasets(tables, origin, config, sets.spec)
-        model = quick_conversion(past, conversion)
+        model = quick_conversion(past, conversion, variances)
+        # A month adds little: the next origin's search starts where this one ended. Only ever forward in time.
+        variances.update(model.pooled.variances)
         amount = AmountModel.fit(past.pairs, conversion.columns)
         later = sets.pairs.loc[(at >= origin) & (at < ends[origin])]
         if len(later) and (past.pairs["outcome"] == "won").any():

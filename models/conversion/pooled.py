@@ -37,6 +37,8 @@ LEAST_VARIANCE: Final = 1e-6
 _MOST_VARIANCE = 25.0
 _CONSTANT_VARIANCE = 6.25
 _LEAST_WEIGHT = 1e-9
+# Steps that shrink by less than this a step are not yet on their way to an end that they tell.
+_MOST_SHARE = 0.95
 # One imagined effect of this size in each group of fixed effects, so that a group of three cannot run away.
 _FIXED_PRIOR = 0.25
 # One imagined effect of a tenth: teams may be few, and where they do not differ their effects must go to nothing.
@@ -150,6 +152,8 @@ class _State:
         self.beta[0] = self.centre
         self.effects = np.zeros((rows.n_reps, rows.n_cells))
         self.variances = {name: 0.09 if name in groups.cells else 0.25 for name in groups.names()}
+        # What the last plain step of the variances changed in each standard deviation; empty after a leap.
+        self.stepped: dict[str, float] = {}
         if start is not None and start.effects.shape == self.effects.shape and start.beta.shape == self.beta.shape:
             self.beta, self.effects, self.variances = start.beta.copy(), start.effects.copy(), dict(start.variances)
 
@@ -184,8 +188,12 @@ class _State:
         return factor, float(np.abs(size * step_eta).max(initial=0.0))
 
     def update_variances(self, factor: ArrowFactor, held: Mapping[str, float]) -> float:
-        """MacKay's fixed point; the largest change of a standard deviation."""
-        change = 0.0
+        """MacKay's fixed point, every second step a leap; the largest change of a standard deviation before leaping.
+
+        The fixed point nears its end by a constant share a step, so two steps tell where it ends (Aitken's delta
+        squared, by standard deviation): half of the steps for the same end.
+        """
+        change, stepped = 0.0, dict[str, float]()
         squares, freed = _sums_by_group(self, factor)
         for name, old in self.variances.items():
             prior = 0.0 if name in self.groups.cells else 1.0
@@ -193,9 +201,22 @@ class _State:
             new = (squares[name] + prior * size) / max(freed[name] + prior, 1e-12)
             new = min(max(new, old / 8.0, LEAST_VARIANCE), old * 8.0, _MOST_VARIANCE)
             new = held.get(name, new)
-            change = max(change, abs(new**0.5 - old**0.5))
+            step = new**0.5 - old**0.5
+            change = max(change, abs(step))
+            if name in self.stepped and name not in held:
+                new = max(new**0.5 + _leap(step, self.stepped[name]), 0.5 * new**0.5) ** 2
+                new = min(max(new, LEAST_VARIANCE), _MOST_VARIANCE)
+            else:
+                stepped[name] = step
             self.variances[name] = float(new)
+        self.stepped = stepped
         return change
+
+
+def _leap(step: float, before: float) -> float:
+    """What steps that shrink as the last two did still add up to; nothing where they do not shrink evenly."""
+    share = step / before if before else 0.0
+    return step * share / (1.0 - share) if 0.0 < share <= _MOST_SHARE else 0.0
 
 
 def _sums_by_group(state: _State, factor: ArrowFactor) -> tuple[dict[str, float], dict[str, float]]:

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from scipy.optimize import minimize
 
+from models.conversion import pooled
 from models.conversion.arrow import PairRows, cross_products, factorise, predict_linear, project
 from models.conversion.columns import without_outcomes
 from models.conversion.design import Design, Encoded, learn_design
@@ -137,6 +138,34 @@ def test_variance_components_are_recovered(world, sd_rep, sd_pair):
     assert rep == pytest.approx(sd_rep, abs=0.13)
     assert pair == pytest.approx(sd_pair, abs=0.13)
     assert none < 0.13
+
+
+def test_leaping_ends_where_plain_steps_end_and_sooner(monkeypatch):
+    """Two steps tell where an even approach ends; the end itself must not move."""
+    rng = np.random.default_rng(3)
+    rows = small_rows(3, n=2_000, n_reps=40)
+    effects = rng.normal(size=(40, 6)) * np.array([0.3, 0.5, 0.5, 0.5, 0.4, 0.4])
+    p = 1.0 / (1.0 + np.exp(1.0 - predict_linear(rows, np.zeros(rows.n_fixed), effects)))
+    labels = Labels((rng.random(2_000) < p).astype(float), np.zeros(2_000))
+    groups = Groups(("", "a", "a", *["b"] * 4, *["c"] * 3), ("rep", "x", "x", "x", "y", "y"))
+
+    def run(options):
+        steps = []
+        newton = pooled._State.newton
+        with monkeypatch.context() as patched:
+            patched.setattr(pooled._State, "newton", lambda state: steps.append(0) or newton(state))
+            return fit_pooled(rows, labels, groups, options).variances, len(steps)
+
+    leaping, leaps = run(FitOptions(tolerance=1e-4))
+    with monkeypatch.context() as patched:
+        patched.setattr(pooled, "_leap", lambda step, before: 0.0)
+        end, _ = run(FitOptions(max_rounds=500, tolerance=1e-7))
+        _, plain = run(FitOptions(tolerance=1e-4))
+    assert leaps <= 0.7 * plain
+    for name in ("rep", "x", "y", "b"):
+        assert leaping[name] ** 0.5 == pytest.approx(end[name] ** 0.5, abs=5e-3), name
+    assert pooled._leap(0.1, 0.2) == pytest.approx(sum(0.1 * 0.5**k for k in range(1, 60)))
+    assert pooled._leap(0.1, -0.2) == pooled._leap(0.2, 0.1) == pooled._leap(0.1, 0.0) == 0.0
 
 
 def test_a_rep_with_few_leads_is_shrunk_and_one_with_many_is_not(world):
