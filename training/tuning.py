@@ -3,6 +3,7 @@
 TPE (Bergstra et al. 2011) proposes `BATCH` trials at once and several processes fit them; a trial that falls behind the
 median of the others on the folds so far is pruned. A batch's proposals come from a sampler seeded by what was finished
 before it, and results are told in order, so that neither the number of processes nor a kill and resume changes them.
+Trainings that share a study at once end with the same number of trials, though which ones depends on who came first.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 import multiprocessing
 import os
 import socket
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
@@ -24,6 +26,8 @@ from features.errors import RequestError
 from models.forecasting.panel_model import PanelModel, PanelSettings
 
 BATCH = 4
+_WAIT_SECONDS = 0.5
+_TRIES = 10
 N_FOLDS = 4
 FEWEST_TRAINING_MONTHS = 3
 TUNED = ("learning_rate", "num_leaves", "min_leaf", "lambda_l2", "feature_fraction")
@@ -91,8 +95,9 @@ def tune_panel(
 ) -> Tuned:
     """Settings with the lowest mean loss over the folds after `n_trials` finished trials, the plain ones among them.
 
-    With `storage` the study is kept in SQLite: one that was killed, or that another process works on, goes on from
-    what is finished. RequestError where the panel has too few months.
+    With `storage` the study is kept in SQLite: one that was killed goes on from what is finished, and several processes
+    that work on it at once share the trials among them and end with `n_trials` finished ones together. RequestError
+    where the panel has too few months.
     """
     import optuna
 
@@ -101,16 +106,15 @@ def tune_panel(
     origins = fold_origins(panel)
     if not origins:
         raise RequestError("tuning: too few complete months; train without --trials, or give more data")
-    study = optuna.create_study(
-        study_name=study_name,
-        storage=None if storage is None else f"sqlite:///{storage}",
-        direction="minimize",
-        load_if_exists=True,
-    )
-    _drop_orphans(study)
+    study = _opened(study_name, None if storage is None else f"sqlite:///{storage}")
     with _fold_losses(panel, features, n_trials, n_processes) as losses:
-        while (n_left := n_trials - len(_finished(study))) > 0:
-            _run_batch(study, base, origins, min(BATCH, n_left), seed, losses)
+        while len(_finished(study)) < n_trials:
+            _drop_orphans(study)
+            n_free = n_trials - len(_counted(study))
+            if n_free <= 0:  # the last ones are in other processes' hands, which may finish or die
+                time.sleep(_WAIT_SECONDS)
+                continue
+            _run_batch(study, base, origins, min(BATCH, n_free), seed, losses, n_trials)
             if say is not None:
                 say(f"  {len(_finished(study))} of {n_trials} trials")
     done = _finished(study)
@@ -119,8 +123,35 @@ def tune_panel(
     return Tuned(_settings(base, best.params), tuple(_result(trial) for trial in done))
 
 
+def _opened(name: str, storage: str | None) -> Any:
+    """The study, made where there is none. Two processes that make its tables at once get in each other's way once."""
+    import optuna
+    from sqlalchemy.exc import SQLAlchemyError
+
+    for left in reversed(range(_TRIES)):
+        try:
+            return optuna.create_study(study_name=name, storage=storage, direction="minimize", load_if_exists=True)
+        except (SQLAlchemyError, optuna.exceptions.StorageInternalError):
+            if left == 0:
+                raise
+            time.sleep(_WAIT_SECONDS)
+    raise AssertionError
+
+
 def _finished(study: Any) -> list[Any]:
     return [trial for trial in study.get_trials(deepcopy=False) if trial.state.name in ("COMPLETE", "PRUNED")]
+
+
+def _counted(study: Any) -> list[Any]:
+    """Trials that are finished or in work."""
+    return [
+        trial for trial in study.get_trials(deepcopy=False) if trial.state.name in ("COMPLETE", "PRUNED", "RUNNING")
+    ]
+
+
+def _has_place(study: Any, number: int, n_trials: int) -> bool:
+    """Whether a trial just begun is among the first `n_trials`: two processes may have begun their last at once."""
+    return sum(trial.number < number for trial in _counted(study)) < n_trials
 
 
 def _result(trial: Any) -> TrialResult:
@@ -129,13 +160,23 @@ def _result(trial: Any) -> TrialResult:
 
 
 def _drop_orphans(study: Any) -> None:
-    """Fail the running trials of processes of this machine that are no more."""
-    for trial in study.get_trials(deepcopy=False):
-        owner = trial.user_attrs.get("owner", "")
-        host, _, pid = str(owner).rpartition(":")
-        gone = not owner or (host == socket.gethostname() and not _alive(int(pid)))
-        if trial.state.name == "RUNNING" and gone:
-            study.tell(trial.number, state=_state("FAIL"))
+    """Fail the running trials of processes of this machine that are no more, and those that this one left behind.
+
+    A trial has no owner yet in the moment after it was begun: only one that stays without is nobody's.
+    """
+    unowned = {trial.number for trial in _running(study) if not trial.user_attrs.get("owner")}
+    if unowned:
+        time.sleep(_WAIT_SECONDS)
+    for trial in _running(study):
+        owner = str(trial.user_attrs.get("owner", ""))
+        host, _, pid = owner.rpartition(":")
+        here = host == socket.gethostname() and (int(pid) == os.getpid() or not _alive(int(pid)))
+        if here or (not owner and trial.number in unowned):
+            study.tell(trial.number, state=_state("FAIL"), skip_if_finished=True)
+
+
+def _running(study: Any) -> list[Any]:
+    return [trial for trial in study.get_trials(deepcopy=False) if trial.state.name == "RUNNING"]
 
 
 def _alive(pid: int) -> bool:
@@ -154,7 +195,9 @@ def _state(name: str) -> Any:
     return optuna.trial.TrialState[name]
 
 
-def _run_batch(study: Any, base: PanelSettings, origins: Sequence[int], size: int, seed: int, losses: FoldLoss) -> None:
+def _run_batch(
+    study: Any, base: PanelSettings, origins: Sequence[int], size: int, seed: int, losses: FoldLoss, n_trials: int
+) -> None:
     """Propose, fit and judge one batch; a fold at a time, so that a hopeless trial costs few."""
     import optuna
 
@@ -162,10 +205,13 @@ def _run_batch(study: Any, base: PanelSettings, origins: Sequence[int], size: in
     study.sampler = optuna.samplers.TPESampler(seed=seed + 1009 * len(done), constant_liar=True, n_startup_trials=8)
     trials: list[tuple[Any, PanelSettings]] = []
     for _ in range(size):
-        if not trials and not any(_is_base(trial, base) for trial in done):
+        if not trials and not any(_is_base(trial, base) for trial in _counted(study)):
             study.enqueue_trial({name: getattr(base, name) for name in TUNED}, skip_if_exists=False)
         trial = study.ask()
         trial.set_user_attr("owner", f"{socket.gethostname()}:{os.getpid()}")
+        if not _has_place(study, trial.number, n_trials):
+            study.tell(trial, state=_state("FAIL"))
+            break
         trials.append((trial, _suggest(trial, base)))
     values: dict[int, list[float]] = {trial.number: [] for trial, _ in trials}
     living = list(trials)

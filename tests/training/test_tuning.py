@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import subprocess
 import sys
+import threading
 import time
 from dataclasses import replace
 
@@ -136,6 +138,42 @@ def test_a_killed_run_goes_on_and_ends_with_the_same_trials(panel, tmp_path):
     strip = [replace(trial, number=0) for trial in went_on.trials]
     assert strip == [replace(trial, number=0) for trial in whole.trials]
     assert went_on.settings == whole.settings
+
+
+def test_two_runs_on_one_study_at_once_end_with_the_fixed_number_of_trials(panel, tmp_path):
+    """Each used to count only what was finished, so that both began the last batch."""
+    panel.to_parquet(tmp_path / "panel.parquet")
+    store = tmp_path / "o.db"
+    words = [sys.executable, "-c", KILLED, str(tmp_path / "panel.parquet"), str(store)]
+    both = [subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) for _ in range(2)]
+    for child in both:
+        _, why = child.communicate(timeout=300)
+        assert child.returncode == 0, why
+    import optuna
+
+    study = optuna.load_study(study_name="contribution", storage=f"sqlite:///{store}")
+    finished = [trial for trial in study.trials if trial.state.name in ("COMPLETE", "PRUNED")]
+    assert len(finished) == 12
+    assert not [trial for trial in study.trials if trial.state.name == "RUNNING"]
+    owners = {trial.user_attrs["owner"] for trial in finished}
+    assert len(owners) == 2, "both must have had a part, or nothing was shared"
+    assert len(tune_panel(panel, FEATURES, 12, 5, store, n_processes=1).trials) == 12
+
+
+def test_a_trial_whose_owner_is_not_known_yet_is_left_alone(panel, tmp_path):
+    """Between its begin and the note of its owner another process may look."""
+    import optuna
+
+    from training import tuning
+
+    study = optuna.create_study(storage=f"sqlite:///{tmp_path / 'o.db'}")
+    begun, nobodys = study.ask(), study.ask()
+    later = threading.Timer(0.1, lambda: begun.set_user_attr("owner", f"{socket.gethostname()}:{os.getppid()}"))
+    later.start()
+    tuning._drop_orphans(study)
+    later.join()
+    states = {trial.number: trial.state.name for trial in study.trials}
+    assert states == {begun.number: "RUNNING", nobodys.number: "FAIL"}
 
 
 BUSY_LINES = 22  # one batch of four trials on four folds, and a part of the next
