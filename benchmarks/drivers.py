@@ -7,7 +7,8 @@
 `panels`: rep-month panels made of numbers; able reps follow up more, weak ones are trained first. `leads`: lead by
 lead, won leads close early, reps chase leads they like. `tables`: whole synthetic organisations through the feature
 code. Printed for each method: mean truth and estimate, mean relative error, share of 90 % intervals that hold the
-truth (inside) and that leave 0 out (real), and of worlds withheld. An empty cell: the method has no interval.
+truth (inside) and that leave 0 out (real), and of worlds withheld; beside the errors of whole organisations stand those
+of estimators that know more than any table shows (`information_bounds`). An empty cell: the method has no interval.
 The rivals cost most and are far from the truth, so they run on the first NAIVE_SEEDS seeds only; `n` says on how many.
 """
 
@@ -23,7 +24,8 @@ from sklearn.ensemble import HistGradientBoostingRegressor
 from sklearn.model_selection import KFold, cross_val_predict
 
 from features.config import Config
-from features.synthetic import Effects, WorldConfig, generate, null_effects
+from features.synthetic import Effects, World, WorldConfig, generate, null_effects
+from features.synthetic.config import SKILLS
 from models.conversion.amount import AmountModel
 from models.conversion.calibration import Calibrator
 from models.conversion.model import ConversionModel
@@ -151,8 +153,22 @@ def lead_world(seed: int, fault: str, reps: int = 50, months: int = 24, per_mont
     return LeadWorld(frame, {"followups_per_week": step, "training:closing": course, "training:placebo": 0.0})
 
 
-def table_world(config: WorldConfig) -> tuple[pd.DataFrame, pd.DataFrame, float, dict[str, dict[str, float]]]:
-    """Leads, panel, leads a rep-month and truth of a synthetic organisation, by the product's own feature code."""
+@dataclass(frozen=True)
+class TableWorld:
+    """Leads, panel, leads a rep-month, true effects by lever and outcome, and errors of estimators that know more.
+
+    `bounds`: by name of the estimator and lever, its error as a share of the truth.
+    """
+
+    leads: pd.DataFrame
+    panel: pd.DataFrame
+    per_month: float
+    truth: dict[str, dict[str, float]]
+    bounds: dict[tuple[str, str], float]
+
+
+def table_world(config: WorldConfig) -> TableWorld:
+    """A synthetic organisation by the product's own feature code."""
     world = generate(config)
     sets = build_datasets(world.tables, world.as_of, Config())
     columns = pair_columns(sets.spec)
@@ -163,7 +179,37 @@ def table_world(config: WorldConfig) -> tuple[pd.DataFrame, pd.DataFrame, float,
     leads = lead_effect_frame(sets.world, sets.pairs, quick, AmountModel.fit(sets.pairs, columns))
     panel = panel_effect_frame(sets.world, sets.pairs, quick)
     truth: dict[str, dict[str, float]] = dict(world.truth["effects"])
-    return leads, panel, leads_per_rep_month(sets.world), truth
+    return TableWorld(leads, panel, leads_per_rep_month(sets.world), truth, information_bounds(world))
+
+
+def information_bounds(world: World) -> dict[tuple[str, str], float]:
+    """Error, as a share of the true logit, of estimators that are told what no table shows.
+
+    "all else known": a lead's whole chance but for the lever, hidden quality and the rep's ability included. "reps
+    unknown": the same, but the levels of reps and months have to be learnt from the same leads, as in any comparison
+    of a rep with himself. Both take one Newton step from the truth on the leads' real fates; no unbiased estimator
+    errs less on average in large samples.
+    """
+    spells, effects = world.history.spells, world.config.effects
+    p = 1 / (1 + np.exp(-spells.logit))
+    weight, left = p * (1 - p), (spells.outcome == 1) - p
+    month = world.physics.calendar.month[np.floor(spells.assigned).astype(int)]
+    done = world.physics.trainings.completed(spells.rep, spells.assigned)
+    levers = {f"training:{skill}": (done[:, k], effects.training[k]) for k, skill in enumerate(SKILLS)}
+    levers["followups_per_week"] = (spells.frequency, effects.follow_up)
+    levers["contact_within_24h"] = (spells.within_24h.astype(float), effects.contact_within_24h)
+    found = {}
+    for lever, (x, true) in levers.items():
+        if not true:
+            continue
+        own = x.astype(float)
+        for _ in range(100):  # weighted means of reps and months, by turns
+            for group in (spells.rep, month):
+                total = np.bincount(group, weights=weight)
+                own = own - (np.bincount(group, weights=weight * own) / np.maximum(total, 1e-300))[group]
+        for name, column in (("bound: all else known", x), ("bound: reps unknown", own)):
+            found[name, lever] = float(column @ left / (weight @ column**2) / true)
+    return found
 
 
 # -- methods ----------------------------------------------------------------------------------------------------------
@@ -247,11 +293,17 @@ def leads(seeds: range, fault: str) -> Iterator[Found]:
 def tables(seeds: range, name: str) -> Iterator[Found]:
     """Ours, and the slope over all rows, on the synthetic organisations of `seeds`."""
     for seed in seeds:
-        frame, panel, per_month, truth = table_world(replace(TABLE_WORLDS[name], seed=seed))
-        for row in effect_rows(frame, panel, np.random.default_rng(seed), per_month):
-            known, lever = truth[row.driver][row.outcome], f"{row.driver} > {row.outcome}"
-            yield "ours", lever, known, row.estimate, row.ci_low, row.ci_high, row.verdict
-            yield "naive slope", lever, known, row.naive_estimate, None, None, ""
+        world = table_world(replace(TABLE_WORLDS[name], seed=seed))
+        for row in effect_rows(world.leads, world.panel, np.random.default_rng(seed), world.per_month):
+            known, lever = world.truth[row.driver][row.outcome], f"{row.driver} > {row.outcome}"
+            told = [("ours", lever, known, row.estimate, row.ci_low, row.ci_high, row.verdict)]
+            told.append(("naive slope", lever, known, row.naive_estimate, None, None, ""))
+            if row.outcome == "win_probability":
+                bounds = [(one, gap) for (one, driver), gap in world.bounds.items() if driver == row.driver]
+                told += [(one, lever, known, known * (1 + gap), None, None, "") for one, gap in bounds]
+            yield from told
+            if known and row.driver.startswith("training:"):  # and all courses in one line
+                yield from ((method, f"courses > {row.outcome}", *rest) for method, _, *rest in told)
 
 
 # -- the table --------------------------------------------------------------------------------------------------------
