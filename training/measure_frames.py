@@ -24,17 +24,24 @@ Ints = npt.NDArray[np.int64]
 TENURE_KNOTS = (0.5, 1.0, 2.0)  # years: a learning curve is steep at first
 _LONGEST_GAP = 3
 _GAP_QUANTILE = 0.9
+_LONGEST_RAMP = 4
+_RAMP_QUANTILE = 2 / 3
+_RIPE_DAYS = 180
+_FEWEST_WON = 30
+_MONTH_DAYS = 30.4375
 
 
 @dataclass(frozen=True)
 class Touched:
     """Since which whole month (index) a measure acts on each rep it has touched; who is not named is untouched.
 
-    `gap`: months just before that are left out: of being chosen, on the course, or touched in part.
+    `gap`: months just before that are left out: of being chosen, on the course, or touched in part. `ramp`: months
+    from the start on that are left out, as most of their money is of leads worked on before.
     """
 
     starts: Mapping[str, int] = field(default_factory=dict)
     gap: int = 0
+    ramp: int = 0
 
 
 def rep_months(tables: Tables, as_of: int, workdays: ZonedWorkdays) -> pd.DataFrame:
@@ -112,6 +119,8 @@ def effect_of(frame: pd.DataFrame, touched: Touched, also: Collection[Touched] =
         frame["contribution"].to_numpy(dtype=np.float64),
         np.column_stack([own_controls(frame), others]),
         gap=touched.gap,
+        ramp=touched.ramp,
+        proportional=True,
     )
 
 
@@ -124,8 +133,9 @@ def courses(tables: Tables) -> dict[str, Touched]:
     """Each skill's course (the course's name where skill is empty) by driver, `training:<skill>`.
 
     A rep counts from the first whole month after he first completed it; months back to being sent there are left out.
-    Who was sent and did not complete it stays untouched.
+    Who was sent and did not complete it stays untouched. A course acts on the leads worked on after it.
     """
+    ramp = months_to_win(tables)
     trainings = tables.trainings
     names = trainings["skill"].where(trainings["skill"] != "", trainings["course"])
     done = trainings.assign(skill=names).loc[(trainings["completed_on"] < NEVER).to_numpy() & (names != "").to_numpy()]
@@ -139,8 +149,29 @@ def courses(tables: Tables) -> dict[str, Touched]:
         found[f"training:{skill}"] = Touched(
             dict(zip(first["rep_id"].astype(str), (int(one) for one in starts), strict=True)),
             min(_LONGEST_GAP, max(1, gap)),
+            ramp,
         )
     return found
+
+
+def months_to_win(tables: Tables) -> int:
+    """Whole months from a lead's hand-over until two thirds of those won are won, at most `_LONGEST_RAMP`.
+
+    So long the contribution after a course is mostly that of leads from before. Young leads that were won stand for
+    quick ones, so deals of the last half-year's leads are left out where older ones are enough.
+    """
+    deals, given = tables.deals, tables.assignments
+    won = deals.loc[(deals["status"] == "won").to_numpy(), ["lead_id", "closed_at"]]
+    won = won.sort_values("closed_at", kind="stable").drop_duplicates("lead_id")
+    handed = given.groupby("lead_id")["assigned_at"].max()
+    at = won["lead_id"].map(handed).to_numpy(dtype=np.float64)
+    days = (won["closed_at"].to_numpy(dtype=np.float64) - at) / DAY
+    known = np.isfinite(days) & (days >= 0)
+    if not known.any():
+        return 0
+    old = known & (at < float(given["assigned_at"].max()) - _RIPE_DAYS * DAY)
+    days = days[old if old.sum() >= _FEWEST_WON else known]
+    return min(_LONGEST_RAMP, round(float(np.quantile(days, _RAMP_QUANTILE)) / _MONTH_DAYS))
 
 
 def routing(first_given: Mapping[str, int], as_of: int, zone: str) -> Touched:

@@ -26,6 +26,7 @@ import numpy as np
 import numpy.typing as npt
 
 from models.drivers.clustered import LEVEL, Floats, Interval, Ints, codes_of, interval
+from models.drivers.growth import expected_untouched
 from models.drivers.guards import FEW_MOVING_UNITS, MIN_MOVING_UNITS, Verdict
 from models.drivers.panel_effects import EffectError, demean_two_way
 
@@ -86,6 +87,7 @@ class _Grid:
     before: int
     after: int
     gap: int
+    ramp: int
 
 
 @dataclass(frozen=True)
@@ -108,17 +110,21 @@ def difference_in_differences(
     before: int = BEFORE,
     after: int = AFTER,
     gap: int = 0,
+    ramp: int = 0,
+    proportional: bool = False,
     level: float = LEVEL,
 ) -> DidEffect:
     """Mean effect on the touched over their first `after` times, against up to `before` times beforehand.
 
     `unit` (n,); `time` (n,) whole numbers, one row a unit and time; `start` (n,) first touched time of the row's unit,
     NaN or infinite for never; `outcome` (n,); `controls` (n, k) that the measure does not move, such as tenure. `gap`:
-    times just before the start that are left out, when people were chosen or were on the course. Errors are clustered
+    times just before the start that are left out, when people were chosen or were on the course; `ramp`: times from
+    the start on that are left out too, in which what was done before still comes in. `proportional`: times and controls
+    lift a unit in proportion to its own level (`expected_untouched`), not all units by the same. Errors are clustered
     by unit; with one round and one time after, the interval is Welch's on the units' changes. Raises EffectError where
     lengths differ, a unit has two starts or two rows of one time, or no row is complete.
     """
-    grid, kept = _grid(unit, time, start, outcome, controls, (before, after, gap))
+    grid, kept = _grid(unit, time, start, outcome, controls, (before, after, gap, ramp), proportional)
     starts = np.unique(grid.start[grid.start < grid.raw.shape[1]])
     cells = [cell for s in starts for cell in _cells(grid, int(s), kept)]
     if not len(starts):
@@ -154,7 +160,8 @@ def _grid(
     start: npt.ArrayLike,
     outcome: npt.ArrayLike,
     controls: npt.ArrayLike | None,
-    window: tuple[int, int, int],
+    window: tuple[int, int, int, int],
+    proportional: bool,
 ) -> tuple[_Grid, Ints]:
     """The grid, and its columns (all times)."""
     times = np.asarray(time)
@@ -184,8 +191,19 @@ def _grid(
     free = columns < begins - window[2]
     raw, clean = np.full((n_units, width), np.nan), np.full((n_units, width), np.nan)
     raw[codes, columns] = y[whole]
-    clean[codes, columns] = _cleaned(codes, columns, y[whole], extra[whole], free, width)
+    cleaned = _proportional if proportional else _cleaned
+    clean[codes, columns] = cleaned(codes, columns, y[whole], extra[whole], free, width)
     return _Grid(raw, clean, of_unit, *window), np.arange(width, dtype=np.int64)
+
+
+def _proportional(
+    codes: Ints, columns: Ints, y: Floats, extra: Floats, free: npt.NDArray[np.bool_], width: int
+) -> Floats:
+    """Outcome less what the unit would have had untouched, growing in proportion; as `_cleaned` where that fails."""
+    try:
+        return y - expected_untouched(codes, columns, y, extra, free)
+    except EffectError:
+        return _cleaned(codes, columns, y, extra, free, width)
 
 
 def _cleaned(codes: Ints, columns: Ints, y: Floats, extra: Floats, free: npt.NDArray[np.bool_], width: int) -> Floats:
@@ -231,6 +249,11 @@ def _before(grid: _Grid, s: int) -> slice:
     return slice(max(0, s - grid.gap - grid.before), max(0, s - grid.gap))
 
 
+def _after(grid: _Grid, s: int) -> slice:
+    """Columns of the times after the start of a round in column s that count."""
+    return slice(s + grid.ramp, s + grid.ramp + grid.after)
+
+
 def _base(values: Floats, grid: _Grid, s: int) -> Floats:
     """Mean of each unit's times before, NaN where he has fewer than four of them."""
     window = values[:, _before(grid, s)]
@@ -242,7 +265,7 @@ def _base(values: Floats, grid: _Grid, s: int) -> Floats:
 def _cells(grid: _Grid, s: int, columns: Ints) -> list[_Cell]:
     """One comparison for each time after the start of a round."""
     base = _base(grid.clean, grid, s)
-    made = [_cell(grid, grid.clean[:, t] - base, s, int(t)) for t in columns[s : s + grid.after]]
+    made = [_cell(grid, grid.clean[:, t] - base, s, int(t)) for t in columns[_after(grid, s)]]
     return [cell for cell in made if cell is not None]
 
 
@@ -345,7 +368,7 @@ def _before_after(grid: _Grid, cells: list[_Cell], starts: Ints) -> float:
     for s in starts:
         base = _base(grid.raw, grid, int(s))
         mine = used[grid.start[used] == s]
-        changes.append((grid.raw[mine, int(s) : int(s) + grid.after] - base[mine, None]).ravel())
+        changes.append((grid.raw[mine, _after(grid, int(s))] - base[mine, None]).ravel())
     whole = np.concatenate(changes) if changes else np.empty(0)
     whole = whole[np.isfinite(whole)]
     return float(whole.mean()) if len(whole) else float("nan")
@@ -358,7 +381,7 @@ def _distance(grid: _Grid, starts: Ints) -> float:
         for unit in np.flatnonzero(grid.start == s):
             window = _before(grid, int(s))
             early = np.flatnonzero(np.isfinite(grid.raw[unit, window])) + window.start
-            late = np.flatnonzero(np.isfinite(grid.raw[unit, int(s) : int(s) + grid.after])) + int(s)
+            late = np.flatnonzero(np.isfinite(grid.raw[unit, _after(grid, int(s))])) + int(s) + grid.ramp
             if len(early) >= _FEWEST_BEFORE and len(late):
                 found.append(late.mean() - early.mean())
     return float(np.mean(found)) if found else 0.0
@@ -367,7 +390,7 @@ def _distance(grid: _Grid, starts: Ints) -> float:
 def _path(grid: _Grid, starts: Ints, level: float) -> tuple[Step, ...]:
     """The difference at each time relative to the start that at least two touched units have."""
     steps = []
-    for offset in range(-grid.gap - grid.before, grid.after):
+    for offset in range(-grid.gap - grid.before, grid.ramp + grid.after):
         cells = []
         for s in starts:
             t = int(s) + offset
@@ -387,8 +410,7 @@ def _withheld(reason: str, grid: _Grid | None = None) -> DidEffect:
         inside = np.flatnonzero(grid.start < columns)
         n_touched = len(inside)
         changes = [
-            grid.raw[i, grid.start[i] : grid.start[i] + grid.after] - _base(grid.raw, grid, int(grid.start[i]))[i]
-            for i in inside
+            grid.raw[i, _after(grid, int(grid.start[i]))] - _base(grid.raw, grid, int(grid.start[i]))[i] for i in inside
         ]
         whole = np.concatenate(changes)
         whole = whole[np.isfinite(whole)]

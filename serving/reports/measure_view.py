@@ -121,6 +121,8 @@ def measure_words(one: MeasureResult, currency: str, lang: Lang) -> str:
         said.append(t(lang, "report.measures.words_bare", bare=cash(one.before_after)))
     if not one.includes_zero and one.drift_to_undo is not None:
         said.append(t(lang, "report.measures.words_drift", drift=money(lang, currency, one.drift_to_undo)))
+    if one.ramp and one.estimate is not None:
+        said.append(t(lang, f"report.measures.words_ramp{'' if one.ramp > 1 else '_one'}", n=one.ramp))
     if one.rounds > 1:
         said.append(t(lang, "report.measures.words_rounds", n=one.rounds))
     if one.months_over is not None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 import numpy as np
@@ -18,7 +18,7 @@ from models.drivers.guards import FEW_MOVING_UNITS, Verdict
 from models.drivers.panel_effects import EffectError
 from models.drivers.pilot import FEWEST_REPS, Duration, PilotPlan
 from serving.pilots import PilotFile
-from training.measure_frames import Touched, configured, courses, effect_of, next_month, routing
+from training.measure_frames import Touched, configured, courses, effect_of, months_to_win, next_month, routing
 from training.pilots import design, eligible, result
 
 Kind = Literal["course", "routing", "measure", "pilot"]
@@ -43,7 +43,8 @@ class MeasureResult:
     `name`: the measure's in the settings, or the driver of a course; `title`: for people, may be empty.
     `before_after`: the bare change of the touched, which is no effect. `rounds`: how many starts. `first_month`: the
     first whole month (index) in which it acted on anybody. `drift_to_undo`: money a month by which touched and
-    untouched would have to drift apart unseen to undo it. `path`: (month from the start, difference, low, high).
+    untouched would have to drift apart unseen to undo it. `ramp`: first months that are left out, as their money
+    is mostly of leads worked on before. `path`: (month from the start, difference, low, high).
     """
 
     name: str
@@ -64,6 +65,7 @@ class MeasureResult:
     drift_to_undo: float | None = None
     path: tuple[tuple[int, float, float, float], ...] = ()
     months_over: int | None = None
+    ramp: int = 0
     outcome: str = "contribution"
     unit: str = "money_per_month"
 
@@ -114,7 +116,8 @@ def measure_results(
         else:
             found.append(_by_difference(frame, measure.name, "measure", measure.title, configured(measure, tables), ()))
     if (machine := routing(outside.routed, as_of, tables.zone)).starts:
-        found.append(_by_difference(frame, "routing", "routing", "", machine, ()))
+        acting = replace(machine, ramp=months_to_win(tables))  # it acts on the leads that come from then on
+        found.append(_by_difference(frame, "routing", "routing", "", acting, ()))
     for name, touched in learnt.items():
         others = [one for other, one in learnt.items() if other != name]
         found.append(_by_difference(frame, name, "course", "", touched, others))
@@ -147,6 +150,7 @@ def _by_difference(
         trend_p=effect.trend_p,
         drift_to_undo=effect.drift_to_undo,
         path=tuple((s.time, s.interval.estimate, s.interval.ci_low, s.interval.ci_high) for s in effect.path),
+        ramp=touched.ramp,
     )
 
 

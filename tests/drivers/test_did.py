@@ -7,6 +7,7 @@ import pytest
 from scipy import stats
 
 from models.drivers.did import difference_in_differences
+from models.drivers.growth import expected_untouched
 from models.drivers.panel_effects import EffectError
 
 NEVER = np.nan
@@ -176,3 +177,64 @@ def test_unfit_arrays_are_refused():
     start[0] = 24_003.0
     with pytest.raises(EffectError, match="more than one start"):
         difference_in_differences(unit, time, start, outcome)
+
+
+def growing(seed, reps=60, months=24, gain=0.0):
+    """A market that doubles lifts all in proportion; the weak are touched and gain `gain` times their level."""
+    rng = np.random.default_rng(seed)
+    starts = np.where(np.arange(reps) < reps // 2, rng.choice([10, 13, 16], reps), NEVER)
+    level = np.where(np.isfinite(starts), 5.0, 20.0) * rng.gamma(20, 1 / 20, reps)
+    market = np.exp(np.linspace(0, np.log(2), months))
+    since = np.arange(months)[None, :] - np.nan_to_num(starts, nan=1e6)[:, None]
+    mean = level[:, None] * market * (1 + gain * (since >= 0))
+    truth = (gain * level[:, None] * market)[(since >= 0) & (since < 6)].mean() if gain else 0.0
+    return rng.gamma(8, mean / 8), starts, truth
+
+
+def _after_less_before(y, starts):
+    """What adding the same to everybody would say of the first round, guards aside."""
+    late, early = y[:, 10:13].mean(axis=1), y[:, :10].mean(axis=1)
+    return (late - early)[starts == 10].mean() - (late - early)[~np.isfinite(starts)].mean()
+
+
+def test_growth_in_proportion_is_no_effect():
+    """Added up, the weak would seem to lose by being touched; in proportion they do not, and a true gain is found."""
+    level, ratio, gained = [], [], []
+    for seed in range(12):
+        y, starts, _ = growing(seed)
+        level.append(_after_less_before(y, starts))
+        ratio.append(difference_in_differences(*long(y, starts), proportional=True).interval)
+        y, starts, truth = growing(seed, gain=0.5)
+        gained.append(difference_in_differences(*long(y, starts), proportional=True).interval.estimate / truth)
+    assert np.mean(level) < -2
+    assert abs(np.mean([one.estimate for one in ratio])) < 0.4
+    assert sum(one.ci_low <= 0 <= one.ci_high for one in ratio) >= 9
+    assert np.mean(gained) == pytest.approx(1.0, abs=0.15)
+
+
+def test_expected_untouched_is_exact_where_growth_is_exact():
+    """No noise: units, times and a control multiply; every row comes back, the touched ones as if untouched."""
+    rng = np.random.default_rng(0)
+    unit, time = np.repeat(np.arange(8), 10), np.tile(np.arange(10), 8)
+    control = rng.normal(size=80)
+    mean = np.exp(rng.normal(size=8)[unit] + rng.normal(size=10)[time] + 0.3 * control)
+    free = (unit >= 3) | (time < 6)
+    seen = np.where(free, mean, 5 * mean)
+    assert expected_untouched(unit, time, seen, control[:, None], free) == pytest.approx(mean, rel=1e-3)
+    with pytest.raises(EffectError, match="not negative"):
+        expected_untouched(unit, time, -seen, control[:, None], free)
+
+
+def test_first_times_may_be_left_out():
+    """The effect comes two times after the start: with them it is a third low, without them whole."""
+    whole, part = [], []
+    for seed in range(10):
+        y, starts = staggered(seed, effect=0.0)
+        for rep in np.flatnonzero(np.isfinite(starts)):
+            y[rep, int(starts[rep]) + 2 :] += 3.0
+        part.append(difference_in_differences(*long(y, starts)).interval.estimate)
+        found = difference_in_differences(*long(y, starts), ramp=2)
+        whole.append(found.interval.estimate)
+        assert max(step.time for step in found.path) == 7
+    assert np.mean(part) == pytest.approx(2.0, abs=0.25)
+    assert np.mean(whole) == pytest.approx(3.0, abs=0.25)

@@ -27,7 +27,7 @@ from serving.reports.measures import (
     pilots_of,
     unsettled,
 )
-from training.measure_frames import Touched, configured, courses, next_month, rep_months, routing
+from training.measure_frames import Touched, configured, courses, months_to_win, next_month, rep_months, routing
 from training.pilots import design, eligible, result
 from training.snapshot import ZonedWorkdays
 
@@ -220,3 +220,14 @@ def test_words_of_measures_and_pilots_are_whole_in_both_languages(tables, frame,
     assert ("fewer than eight" if lang == "en" else "不足八位") in pilot_words(none, "CNY", lang)
     assert measures_view((), "CNY", lang) is None
     assert pilots_view((), {}, "CNY", lang) is None
+
+
+def test_months_to_win_are_those_until_two_thirds_are_won(tables):
+    """Deals that come two months later take two more, as many as four at most; without deals there is no waiting."""
+    deals = tables.deals
+    first = months_to_win(tables)
+    later = tables.with_frames(deals=deals.assign(closed_at=deals["closed_at"] + int(2 * 30.4375 * DAY)))
+    assert first >= 1
+    assert months_to_win(later) == min(4, first + 2)
+    assert months_to_win(tables.with_frames(deals=deals.iloc[:0])) == 0
+    assert all(touched.ramp == first for touched in courses(tables).values())
