@@ -221,6 +221,22 @@ def reason_words(reason: Reason, words: AlertWords) -> str:
     )
 
 
+def without_promise(items: Sequence[Json], lang: Lang) -> list[Json]:
+    """The documents without the sentence that no gain can be promised, for a page that says it once.
+
+    `no_gain`: whether some suggestion of the document had it.
+    """
+    said = t(lang, "alert_advice.no_gain")
+    return [
+        {
+            **one,
+            "suggestions": [{**each, "text": str(each["text"]).removesuffix(said)} for each in one["suggestions"]],
+            "no_gain": any(str(each["text"]).endswith(said) for each in one["suggestions"]),
+        }
+        for one in items
+    ]
+
+
 def advice_words(one: Suggestion, words: AlertWords) -> str:
     """One suggestion as a sentence, with what it should bring or that nothing can be promised."""
     text = t(words.lang, f"alert_advice.{one.code}", course=one.numbers.get("course", ""))

@@ -517,6 +517,8 @@ class Core(Intake):
             uplift=uplift_metrics(self.measured()),
             drift=drift_gauges(last_report(self.session.home)),
             messages=waiting,
+            prices=self.capacity_prices(),
+            calibration=self.calibration(),
             deliveries=None if self.deliveries is None else dict(self.deliveries.sent),
         )
 

@@ -7,8 +7,13 @@ from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
+
 from features.errors import RequestError
-from features.moments import DAY
+from features.moments import DAY, HOUR
+from features.panel import is_sales
+from serving.calibration import Held
+from serving.calibration import measure as measure_calibration
 from serving.experiment import DrawnLog, Experiment, measure
 from serving.group_audit import GroupsFile, audit
 from serving.group_audit_words import audit_text
@@ -19,6 +24,7 @@ from serving.state import State
 from serving.store import Transaction
 from serving.texts import as_lang
 from serving.wording import Json
+from training.unit import ModelUnit
 
 
 class Oversight(Insight):
@@ -27,6 +33,8 @@ class Oversight(Insight):
     _drawn: DrawnLog
     _drawn_lock: threading.Lock
     _measured: tuple[State, int, Experiment] | None
+    _held: tuple[int, ModelUnit | None, Held | None] | None
+    _state: State
 
     @abstractmethod
     def _attended(self, tx: Transaction) -> State:
@@ -38,7 +46,8 @@ class Oversight(Insight):
 
     def watch(self) -> None:
         """Start with nothing read."""
-        self._drawn, self._drawn_lock, self._measured = DrawnLog(), threading.Lock(), None
+        self._drawn, self._drawn_lock = DrawnLog(), threading.Lock()
+        self._measured, self._held = None, None
 
     def measured(self) -> Experiment:
         """Policy against hold-out as known now."""
@@ -59,6 +68,33 @@ class Oversight(Insight):
         """`{"status", "wins": {"uplift", "ci_low", "ci_high", "verdict", ...}, "value", "alarm", "text", ...}`."""
         currency = self.session.config.general.currency
         return self.measured().as_dict(self.zone, currency, as_lang(lang or self.session.lang))
+
+    # -- figures for operators ----------------------------------------------------------------------------------
+
+    def capacity_prices(self) -> dict[tuple[str, str], float]:
+        """Price of a place as last solved, by (team, least, median or most) over its reps who have places."""
+        state = self._state
+        prices = state.desk.book.last_prices
+        board = state.board
+        if prices is None or len(prices.place) != len(board.rep_ids):
+            return {}
+        there = is_sales(board.reps) & (board.capacity > 0)
+        teams = board.reps["team_id"].to_numpy(dtype=object)
+        found: dict[tuple[str, str], float] = {}
+        for team in sorted(set(map(str, teams[there]))):
+            mine = prices.place[there & (teams == team)]
+            parts = ("least", float(mine.min())), ("median", float(np.median(mine))), ("most", float(mine.max()))
+            found.update({(team, part): value for part, value in parts})
+        return found
+
+    def calibration(self) -> Held | None:
+        """Whether stated chances held; looked at once an hour, for it reads many decisions."""
+        now, unit = self.session.now(), self._state.board.unit
+        with self._drawn_lock:
+            if self._held is None or self._held[1] is not unit or now - self._held[0] > HOUR:
+                with self.store.read() as view:
+                    self._held = (now, unit, measure_calibration(view, self._state.board))
+            return self._held[2]
 
     # -- what routing gave to groups ----------------------------------------------------------------------------
 

@@ -119,6 +119,11 @@ class WeekBook:
                 found[lead.lead_id] = bool(best >= self._board.high_value_from)
         return found
 
+    @property
+    def last_prices(self) -> Prices | None:
+        """The prices as last solved, whenever that was; None before the first time."""
+        return None if self._prices is None else self._prices[1]
+
     def prices(self, tx: Transaction, moment: int, held_scenario: HeldScenario) -> Prices:
         """Prices of places now; solved anew after each 24th of the week's places, usual arrivals or leads that wait.
 

@@ -88,6 +88,7 @@ def _families(found: MetricsSnapshot) -> Iterator[Metric]:
         yield change
         yield alarm
     yield from _webhooks(found)
+    yield from _judged(found)
     if found.model_age_seconds is not None:
         yield _gauge("model_age_seconds", "Age of the release that decides.", found.model_age_seconds)
     if found.feature_age_seconds is not None:
@@ -111,6 +112,20 @@ def _webhooks(found: MetricsSnapshot) -> Iterator[Metric]:
         for (endpoint, result), count in sorted(found.deliveries.items()):
             tried.add_metric([endpoint, result], count)
         yield tried
+
+
+def _judged(found: MetricsSnapshot) -> Iterator[Metric]:
+    if found.prices:
+        told = "Price of a place in a rep's week as last solved, in what routing maximises, over a team's reps."
+        price = GaugeMetricFamily("fairlead_capacity_price", told, labels=["team", "part"])
+        for (team, part), value in sorted(found.prices.items()):
+            price.add_metric([team, part], value)
+        yield price
+    if (held := found.calibration) is not None:
+        yield _gauge("calibration_leads", "Decisions old enough to be judged.", held.n)
+        yield _gauge("calibration_error", "Expected calibration error (0-1) of their win probabilities.", held.error)
+        told = "What the error stays below 95 times of 100 where every probability is true."
+        yield _gauge("calibration_error_limit", told, held.limit)
 
 
 def _uplift(found: UpliftMetrics) -> Iterator[Metric]:

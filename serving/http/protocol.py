@@ -23,6 +23,7 @@ from models.forecasting.inputs import Changes
 from serving.store import ApiKey
 
 if TYPE_CHECKING:
+    from serving.calibration import Held
     from serving.intake import Sent
 
 Json = dict[str, object]
@@ -69,7 +70,8 @@ class MetricsSnapshot:
     `fallback`: no model can be used, rules alone decide. `shadow`: decisions that a challenger looked at, by result
     (agree, differ, not_compared, failed, skipped); None without a challenger. `drift`: change and alarm of each
     (kind, name) as last looked at; None before the first look. `messages`: of webhooks not delivered yet, by
-    (endpoint, waiting or dead); `deliveries`: attempts of this process by (endpoint, delivered or failed).
+    (endpoint, waiting or dead); `deliveries`: attempts of this process by (endpoint, delivered or failed). `prices` of
+    a place as last solved, by (team, least, median or most); `calibration` None before enough can be judged.
     """
 
     decisions: Mapping[str, int]
@@ -84,6 +86,8 @@ class MetricsSnapshot:
     uplift: UpliftMetrics | None = None
     messages: Mapping[tuple[str, str], int] | None = None
     deliveries: Mapping[tuple[str, str], int] | None = None
+    prices: Mapping[tuple[str, str], float] | None = None
+    calibration: Held | None = None
 
 
 class ServiceProtocol(Protocol):

@@ -11,9 +11,11 @@ import numpy as np
 from features import moments
 from features.errors import RequestError, UnknownRepError
 from features.moments import DAY, NEVER
+from serving.alerts import without_promise
 from serving.core import Core, State
 from serving.pages.prepared import Prepared
 from serving.store import StoredDecision
+from serving.texts import as_lang
 
 _FRESH_DAYS: Final = 14
 _PAST_WEEKS: Final = 8
@@ -190,10 +192,10 @@ class Book:
         return self.prepared.get(state, ("forecast", level), lambda: rows_of(self.core.forecast_table(None, level)))
 
     def warnings(self, lang: str) -> list[dict[str, Any]]:
-        """The warnings in words, with their state as of now."""
+        """The warnings in words, with their state as of now; see `without_promise`."""
         state = self.state()
         self.prepared.get(state, "alerts", lambda: len(state.alerts))
-        return self.core.warning_items(lang)
+        return without_promise(self.core.warning_items(lang), as_lang(lang))
 
     def drivers(self, month: str | None, against: str = "peers") -> Any:
         """The payload of the driver report; reps are compared with their peers, or with the top tenth."""

@@ -13,6 +13,7 @@ from features import moments
 from features.moments import parse_month
 from models.drivers.effects import EffectRow
 from serving import texts
+from serving.alerts import without_promise
 from serving.core import Core
 from serving.pages.fans import NARROW, fan, leading, outlook_sentence, rows_of
 from serving.pages.rendering import HTML_LANG, OTHER, inline_css, render
@@ -58,7 +59,7 @@ def write_index(
             "headline": said[spoken],
             "next": _open_next(spoken),
             "figures": _figures(core, simulation, company, items, spoken),
-            "urgent": [_urgent(core, item) for item in items[:_N_URGENT]],
+            "urgent": [_urgent(core, item) for item in without_promise(items[:_N_URGENT], spoken)],
             "kinds": _kinds(items, spoken),
             "forecast": _forecast(core, company, spoken),
             "replay": headline(simulation.replay, spoken),
@@ -189,7 +190,7 @@ def _figures(
     ]
 
 
-def _urgent(core: Core, item: Mapping[str, Any]) -> dict[str, str]:
+def _urgent(core: Core, item: Mapping[str, Any]) -> dict[str, Any]:
     reasons, suggestions = item["reasons"], item["suggestions"]
     who = core.state().name_of(str(item["rep_id"])) if item["rep_id"] else str(item.get("team_id") or "")
     return {
@@ -197,6 +198,7 @@ def _urgent(core: Core, item: Mapping[str, Any]) -> dict[str, str]:
         "title": str(item["title"]),
         "who": " · ".join(part for part in (who, str(item.get("lead_id") or "")) if part),
         "reason": " ".join(str(reason["text"]) for reason in reasons[:2]),
+        "no_gain": item["no_gain"],
         "suggestion": str(suggestions[0]["text"]) if suggestions else "",
     }
 

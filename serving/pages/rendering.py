@@ -10,18 +10,13 @@ from typing import TYPE_CHECKING, Any, Final
 
 from markupsafe import Markup
 
-from serving.texts import Lang, t
+from serving.texts import Lang, bound, t
 
 if TYPE_CHECKING:
     import jinja2
 
 HTML_LANG: Final[Mapping[Lang, str]] = {"en": "en", "zh": "zh-CN"}
 OTHER: Final[Mapping[Lang, Lang]] = {"en": "zh", "zh": "en"}
-
-
-def _bound(value: object) -> object:
-    """A number and its per cent sign kept on one line."""
-    return value.replace(" %", "\u00a0%") if type(value) is str else value
 
 
 @cache
@@ -35,7 +30,7 @@ def _environment() -> jinja2.Environment:
         loader=jinja2.DictLoader(source),
         autoescape=True,
         undefined=jinja2.StrictUndefined,
-        finalize=_bound,
+        finalize=bound,
         trim_blocks=True,
         lstrip_blocks=True,
     )

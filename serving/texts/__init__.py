@@ -7,6 +7,7 @@ One TOML file an area and language (`en/report.toml`, `zh/report.toml`); its tab
 from __future__ import annotations
 
 import math
+import re
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import date
@@ -26,7 +27,16 @@ _EN_MONTHS = (
 _EN_SYMBOLS = {"CNY": "¥", "RMB": "¥", "USD": "$", "EUR": "€", "GBP": "£", "JPY": "¥"}
 _ZH_NAMES = {"CNY": "元", "RMB": "元", "USD": "美元", "EUR": "欧元", "GBP": "英镑", "HKD": "港元", "JPY": "日元"}
 MINUS = "−"
+_UNIT: Final = re.compile(r"(?<=\d) (?=[%\u4e00-\u9fff])")
+_WAN_YUAN: Final = re.compile(r"(\d [万亿])(?=[元美欧英港日])")  # between two characters a browser breaks anywhere
 JOINER: Final = "\u2060"  # browsers break a line between a sign and a currency symbol
+
+
+def bound(value: object) -> object:
+    """A plain text of a page with each number kept on one line with its unit; whatever else it is stays as it is."""
+    if type(value) is not str:
+        return value
+    return _UNIT.sub("\u00a0", _WAN_YUAN.sub("\\1" + JOINER, value))
 
 
 def as_lang(lang: str) -> Lang:

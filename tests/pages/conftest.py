@@ -17,6 +17,8 @@ from features import moments
 from features.moments import DAY, HOUR
 from features.synthetic import WorldConfig, write_world
 from serving.demo import last_week
+from serving.pages.book import Book
+from serving.pages.prepared import Prepared
 from serving.pages.site import create_site
 from serving.session import open_session
 from training.pipeline import TrainRequest, train_release
@@ -125,7 +127,8 @@ class Town:
         self.session = open_session(self.data, home, None, moments.iso(self.facts.monday))
         self.session.now = lambda: self.now
         self.core = self.session.core()
-        self.app = create_site(self.core)
+        # Patient: on a busy machine figures take longer than a reader should wait.
+        self.app = create_site(self.core, book=Book(self.core, Prepared(wait_seconds=120.0)))
         self.book = self.app.state.site.book
 
     def client(self, host="127.0.0.1", client="127.0.0.1", scheme="http", **headers):

@@ -85,7 +85,8 @@ def address(chromium, town):
 def opened(tab, url):
     """Open a page, past the one that says that figures are being worked out."""
     for _ in range(60):
-        if "refresh" not in tab.goto(url).headers:
+        answer = tab.goto(url)  # none where the page that waits has gone on by itself meanwhile
+        if answer is not None and "refresh" not in answer.headers:
             return
         time.sleep(1)
     raise AssertionError(f"{url} is never ready")
