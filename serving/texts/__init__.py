@@ -27,7 +27,7 @@ _EN_MONTHS = (
 _EN_SYMBOLS = {"CNY": "¥", "RMB": "¥", "USD": "$", "EUR": "€", "GBP": "£", "JPY": "¥"}
 _ZH_NAMES = {"CNY": "元", "RMB": "元", "USD": "美元", "EUR": "欧元", "GBP": "英镑", "HKD": "港元", "JPY": "日元"}
 MINUS = "−"
-_UNIT: Final = re.compile(r"(?<=\d) (?=[%\u4e00-\u9fff])")
+_UNIT: Final = re.compile(r"(?<=\d) (?=[%万亿元美欧英港日条个次人天周月年小倍位项单名])")
 _WAN_YUAN: Final = re.compile(r"(\d [万亿])(?=[元美欧英港日])")  # between two characters a browser breaks anywhere
 JOINER: Final = "\u2060"  # browsers break a line between a sign and a currency symbol
 
