@@ -16,8 +16,22 @@ from serving.http.app import create_app
 from serving.store import Store
 
 FOLDER = Path(__file__).resolve().parents[2] / "examples" / "compose"
-RUNBOOK = (FOLDER / "runbook.md").read_text(encoding="utf-8")
+RUNBOOK, CHINESE = ((FOLDER / name).read_text(encoding="utf-8") for name in ("runbook.md", "runbook-zh.md"))
 MONDAY = "2026-03-02"
+
+
+def marked(text):
+    """What is written as code, line breaks within aside, each as often as it stands there."""
+    return sorted(" ".join(one.split()) for one in re.findall(r"`([^`]+)`", text))
+
+
+def test_both_languages_name_the_same_commands_metrics_routes_and_files():
+    """Sections and rows of tables too: what is added to one is missing from the other until it is translated."""
+    assert len(set(marked(RUNBOOK))) >= 40
+    assert marked(CHINESE) == marked(RUNBOOK)
+    for mark in (r"^## ", r"^\| ", r"^- "):
+        found = [len(re.findall(mark, text, re.MULTILINE)) for text in (RUNBOOK, CHINESE)]
+        assert found[0] == found[1] > 2, mark
 
 
 def test_every_command_in_the_runbook_exists():
