@@ -22,7 +22,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
 from benchmarks.forecast import WORLDS, Rules, Snapshots, oracle_draws, shared_cases, skills, snapshots, told
@@ -34,6 +33,7 @@ from features.synthetic import OracleForecast, World, generate, knowable_open_le
 from features.synthetic.frames import to_days
 from features.synthetic.oracle import lead_codes, rep_codes
 from models.conversion.amount import AmountModel
+from models.conversion.model import Prediction
 from models.forecasting.contribution import draw_method
 from models.forecasting.draws import Draws
 from models.forecasting.funnel import FunnelForecaster
@@ -47,24 +47,18 @@ QUICK = ("--worlds", "small", "--months", "1", "--draws", "100")
 
 
 @dataclass(frozen=True)
-class _Chances:
-    """Chances of winning in place of a conversion model."""
-
-    win_probability: npt.NDArray[np.float64]
-
-
-@dataclass(frozen=True)
 class _TrueChances:
     """A conversion model that knows: each lead's chance in its owner's hands, hidden quality and all."""
 
     world: World
 
-    def predict(self, pairs: pd.DataFrame) -> _Chances:
+    def predict(self, pairs: pd.DataFrame) -> Prediction:
         """True chances of pairs at their hand-over."""
         calendar = self.world.physics.calendar
         at = to_days(self.world.config, calendar.first_day, pairs["as_of"].to_numpy(dtype=np.int64))
         lead, rep = lead_codes(self.world, pairs["lead_id"].tolist()), rep_codes(self.world, pairs["rep_id"].tolist())
-        return _Chances(pair_chance(self.world, lead, rep, np.clip(at, 0.0, calendar.n_total - 61.0)))
+        p = pair_chance(self.world, lead, rep, np.clip(at, 0.0, calendar.n_total - 61.0))
+        return Prediction(p, p, p, np.log(p / (1.0 - p)), np.zeros(len(p)))
 
 
 @dataclass(frozen=True)

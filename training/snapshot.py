@@ -62,11 +62,17 @@ def workdays_of(tables: Tables) -> Workdays:
 
 
 def scored_pairs(world: World, conversion: ConversionModel, amount: AmountModel) -> pd.DataFrame:
-    """Every lead ever in a rep's hands with p_win and expected_amount as judged at its hand-over."""
+    """Every lead ever in a rep's hands with p_win and expected_amount as judged at its hand-over.
+
+    `p_learnt`: the same chance as it would be had the lead's own fate not been known.
+    """
     pairs = build_pairs(world, include_own_prospects=True)
+    judged = conversion.predict(pairs)
+    fate: Floats = np.array(pairs["outcome"].map({"won": 1.0, "lost": 0.0, "dead": 0.0}), dtype=np.float64)
     own = (pairs["lead_own_prospect"] > 0).to_numpy() if "lead_own_prospect" in pairs else np.zeros(len(pairs), bool)
     return pairs.assign(
-        p_win=conversion.predict(pairs).win_probability if len(pairs) else np.empty(0),
+        p_win=judged.win_probability if len(pairs) else np.empty(0),
+        p_learnt=judged.left_out(fate) if len(pairs) else np.empty(0),
         expected_amount=amount.expected_amount(pairs) if len(pairs) else np.empty(0),
         amount_log_sd=float(np.std(amount.residuals)),
         source=pairs["source"].where(~own, OWN_PROSPECT),
@@ -77,10 +83,10 @@ def forecast_inputs(world: World, workdays: Workdays, pairs: pd.DataFrame) -> Fo
     """Inputs of a forecast at `world.as_of`; `pairs` as `scored_pairs` gives them, money in major units."""
     outcomes = pairs.rename(columns={"as_of": "assigned_at"})
     exposure = ZonedWorkdays(workdays, world.tables.zone)
-    p_win, expected, log_sd = (
-        pairs[name].to_numpy(dtype=np.float64) for name in ("p_win", "expected_amount", "amount_log_sd")
+    p_win, expected, log_sd, p_learnt = (
+        pairs[name].to_numpy(dtype=np.float64) for name in ("p_win", "expected_amount", "amount_log_sd", "p_learnt")
     )
-    return gather_inputs(world.tables, outcomes, world.as_of, exposure, p_win, expected, log_sd)
+    return gather_inputs(world.tables, outcomes, world.as_of, exposure, p_win, expected, log_sd, p_learnt)
 
 
 def panel_rows_now(world: World, workdays: Workdays) -> pd.DataFrame:

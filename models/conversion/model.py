@@ -30,6 +30,9 @@ _MOST_SEED = 2**31 - 1
 _MATURE = 0.8
 
 
+_LEAST_KEPT: Final = 0.2
+
+
 @dataclass(frozen=True)
 class Prediction:
     """Chance that a lead is ever won in a rep's hands, its 90 % interval, and the calibrated log-odds; equal shapes.
@@ -42,6 +45,17 @@ class Prediction:
     ci_high: Floats
     logit: Floats
     logit_sd: Floats
+
+    def left_out(self, y: Floats) -> Floats:
+        """Chances as they would be had no pair's own fate been known: y (n,) is 1, 0 or NaN where it is open.
+
+        A training pair's fate pulled its own log-odds by about variance x (y - p) / (1 - variance p (1 - p)). Others
+        may learn from these chances as from a new pair's. Cook and Weisberg (1982), Residuals and Influence, ch. 5.
+        """
+        p, variance = self.win_probability, self.logit_sd**2
+        kept = np.maximum(1.0 - variance * p * (1.0 - p), _LEAST_KEPT)
+        pull = np.where(np.isnan(y), 0.0, variance * (np.nan_to_num(y) - p) / kept)
+        return np.asarray(expit(self.logit - pull), dtype=np.float64)
 
 
 @dataclass(frozen=True)

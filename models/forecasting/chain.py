@@ -14,7 +14,8 @@ import numpy.typing as npt
 import pandas as pd
 
 from models.forecasting import arrivals
-from models.forecasting.hazards import HazardModel, HazardSet, Phase, win_in_slices
+from models.forecasting.hazard_set import HazardSet
+from models.forecasting.hazards import HazardModel, Phase, win_in_slices
 from models.forecasting.inputs import ForecastInputs
 
 Floats = npt.NDArray[np.float64]
@@ -80,7 +81,8 @@ def build_chain(
     inputs: ForecastInputs, months: Integers, hazards: HazardSet, season: Floats, half_life_days: float
 ) -> Chain:
     """The chain of canonical inputs under fitted hazards."""
-    days = inputs.exposure_of_reps(months)
+    # Rates were learnt on working days with the usual absences in them; planned ones are taken off each rep's own.
+    days = inputs.exposure_of_reps(months) / (1.0 - inputs.usual_absence())
     skill, skill_shape = _skill(inputs, hazards.plain)
     span, wins, log_mean, log_sd = _open(inputs, hazards, days, skill)
     coming, coming_mean, coming_sd, flow_shape = _coming(inputs, hazards, season, months, days, skill, half_life_days)
@@ -151,7 +153,7 @@ def _open(
     slices = np.column_stack([np.full(len(rep), before), days[rep]])
     slices[:, 1] += np.where(slices[:, 1] > 0, within, 0.0)
     age = leads["age_days"].to_numpy(dtype=np.float64)
-    wins = win_in_slices(hazards.phases(leads, skill[rep]), hazards.plain.edges, age, slices)[:, 1:]
+    wins = hazards.win_in_slices(leads, skill[rep], age, slices)[:, 1:]
     sd = np.nan_to_num(leads["amount_log_sd"].to_numpy(dtype=np.float64))
     mean = _log_mean(np.nan_to_num(leads["expected_amount"].to_numpy(dtype=np.float64)), sd)
     span = np.concatenate(([0], np.cumsum(np.bincount(rep, minlength=len(inputs.reps))))).astype(np.int64)

@@ -16,8 +16,10 @@ import numpy.typing as npt
 
 from models.forecasting import arrivals, baselines
 from models.forecasting.chain import Chain, build_chain
+from models.forecasting.closing import ClosingSettings
 from models.forecasting.draws import Draws
-from models.forecasting.hazards import HazardSet, HazardSettings, fit_hazard_set
+from models.forecasting.hazard_set import HazardSet, fit_hazard_set
+from models.forecasting.hazards import HazardSettings
 from models.forecasting.inputs import Changes, ForecastInputs
 from models.forecasting.streams import stream, stream_keys
 
@@ -41,6 +43,7 @@ class FunnelSettings:
     shock_sd: float = 0.10
     shock_correlation: float = 0.7
     hazards: HazardSettings = field(default_factory=HazardSettings)
+    closing: ClosingSettings = field(default_factory=ClosingSettings)
 
 
 @dataclass(frozen=True)
@@ -68,7 +71,8 @@ class FunnelForecaster:
             months,
         )
         season = arrivals.fit_season(n, arrivals.past_exposure(inputs, months), months)
-        return cls("funnel", fit_hazard_set(inputs.spells, inputs.landmarks, settings.hazards), season, settings)
+        laws = fit_hazard_set(inputs.spells, inputs.landmarks, settings.hazards, settings.closing)
+        return cls("funnel", laws, season, settings)
 
     def with_shock(self, sd: float) -> FunnelForecaster:
         """The same funnel with the company's shock as a backtest measured it (`estimate_shock_sd`)."""
@@ -141,8 +145,9 @@ class FunnelForecaster:
     def from_parts(cls, parts: Mapping[str, object]) -> FunnelForecaster:
         """The funnel that `to_parts` described."""
         raw = dict(cast("Mapping[str, float]", parts["settings"]))
-        inner = HazardSettings(**cast("dict[str, float]", raw.pop("hazards")))  # type: ignore[arg-type]
-        settings = FunnelSettings(hazards=inner, **raw)  # type: ignore[arg-type]
+        hazard = HazardSettings(**cast("dict[str, float]", raw.pop("hazards")))  # type: ignore[arg-type]
+        closing = ClosingSettings(**cast("dict[str, float]", raw.pop("closing")))  # type: ignore[arg-type]
+        settings = FunnelSettings(hazards=hazard, closing=closing, **raw)  # type: ignore[arg-type]
         hazards = parts["hazards"]
         return cls(
             cast("Mode", parts["mode"]),

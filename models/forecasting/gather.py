@@ -2,9 +2,9 @@
 
 Landmarks lie every two weeks before `as_of`. At each, every lead that was open then has a state: the rep's follow-ups a
 lead in the last four weeks against his own habit before, the lead's own follow-ups, what came of the last of them, days
-of silence, the stage, the days in it and how they compare with the days on the way to it (a lead that came this far
-fast will not wait long for the rest), the close that was expected. What became of it in the weeks after teaches what
-such a state means for the weeks that follow, which is what a forecast from today's state asks.
+of silence and the activities overdue by the lead's own rhythm, the stage, the days in it and on the way to it (a lead
+that came this far fast will not wait long for the rest), the close that was expected. What became of it teaches what
+such a state means, which is what a forecast from today's state asks (`closing`).
 
 References: van Houwelingen (2007), "Dynamic prediction by landmarking in event history analysis", Scand. J. Stat. 34.
 """
@@ -12,7 +12,6 @@ References: van Houwelingen (2007), "Dynamic prediction by landmarking in event 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from itertools import pairwise
 
 import numpy as np
 import numpy.typing as npt
@@ -23,7 +22,6 @@ from features.outcomes import CENTS, contributions
 from features.panel import is_sales
 from features.tables import Tables
 from models.forecasting.exposure import Exposure
-from models.forecasting.hazards import WINDOW_DAYS
 from models.forecasting.inputs import ForecastInputs, empty
 
 Floats = npt.NDArray[np.float64]
@@ -36,7 +34,8 @@ _RECENT_WEEKS, _HABIT_WEEKS = 4, 13
 _FOLLOW_UPS_SHRUNK = 5.0  # follow-ups by which a ratio is drawn to 1
 _FEWEST_BELIEFS = 30
 _SETTLED, _DELAY_FROM, _DELAY_COUNTS = 45 * moments.DAY, 180 * moments.DAY, moments.DAY // 4
-_PACE_EDGES = (-1.5, -0.8, -0.3, 0.0, 0.3, 0.8, 1.5)  # log of days in the stage over days on the way to it
+_RATE_SHRUNK = 3.0  # leads by which a rep's follow-ups of a week are drawn to the desk's
+_RHYTHM_SHRUNK = 2.0  # follow-ups by which a lead's own rhythm is drawn to the desk's
 _HABIT_SHRUNK = 10.0  # lead-weeks of the desk's habit that a rep's own is joined with
 
 
@@ -48,6 +47,7 @@ def gather_inputs(
     p_win: Floats,
     expected_amount: Floats,
     amount_log_sd: Floats | float,
+    p_learnt: Floats | None = None,
 ) -> ForecastInputs:
     """Everything that a forecast at `as_of` may know.
 
@@ -61,10 +61,18 @@ def gather_inputs(
     p_win, expected_amount, amount_log_sd
         For each row of `outcomes`: chance of ever being won in the owner's hands, as judged at hand-over, expected
         amount if won (major units), and spread of its logarithm.
+    p_learnt
+        The chances to learn hazards with, of leads whose fate the chances above know already: as they would be had the
+        lead's own fate not been known (`p_win` where None).
     """
     known = tables.known(as_of)
     seen_until = as_of - logging_delay(known, as_of)
     leads = _leads(outcomes, seen_until, exposure, p_win, expected_amount, amount_log_sd)
+    past = (
+        leads
+        if p_learnt is None
+        else leads.assign(p_win=pd.Series(p_learnt, outcomes["lead_id"]).reindex(leads["lead_id"]).to_numpy())
+    )
     state = _States(known, leads, as_of, exposure)
     is_open = (leads["outcome"] == "open").to_numpy()
     columns = ["lead_id", "rep_id", "age_days", "source", "p_win", "expected_amount", "amount_log_sd"]
@@ -76,8 +84,8 @@ def gather_inputs(
         reps=_reps(known, as_of),
         contributions=contributions(known, as_of)[["rep_id", "month", "amount"]],
         open_leads=open_leads,
-        spells=_spells(leads, seen_until),
-        landmarks=_landmarks(leads, state, seen_until, exposure),
+        spells=_spells(past, seen_until),
+        landmarks=_landmarks(past, state, seen_until, exposure),
         arrivals=leads[["rep_id", "assigned_at", "source", "p_win", "expected_amount", "amount_log_sd"]],
         repeats=_repeats(known),
         absences=_absences(known),
@@ -120,7 +128,7 @@ def _leads(
     return frame.sort_values("lead_id", kind="stable").reset_index(drop=True)
 
 
-_EVENTS = {"won": "won", "lost": "lost", "dead": "lost", "open": ""}
+_EVENTS = {"won": "won", "lost": "lost", "dead": "dead", "open": ""}
 
 
 def _spells(leads: pd.DataFrame, seen_until: int) -> pd.DataFrame:
@@ -139,7 +147,7 @@ def _spells(leads: pd.DataFrame, seen_until: int) -> pd.DataFrame:
 
 
 def _landmarks(leads: pd.DataFrame, state: _States, as_of: int, exposure: Exposure) -> pd.DataFrame:
-    """Leads open at each landmark with their state there, and their fate in each window of days after it.
+    """Leads open at each landmark with their state there, and their fate after it.
 
     What closed after `as_of` (the moment up to which closes are entered) counts as open.
     """
@@ -156,22 +164,11 @@ def _landmarks(leads: pd.DataFrame, state: _States, as_of: int, exposure: Exposu
     at = as_of - back * _LANDMARK_EVERY
     frame = state.add(leads[["rep_id", "source", "p_win"]].iloc[row].reset_index(drop=True), row, at)
     resolved = leads["resolved_at"].to_numpy(dtype=np.int64)
-    fate = np.where(resolved <= as_of, leads["outcome"].map(_EVENTS), "")[row]
-    blocks = []
-    for window, (low, high) in enumerate(pairwise(WINDOW_DAYS)):
-        begin, end = at + low * moments.DAY, at + high * moments.DAY
-        there = np.flatnonzero(begin < ended[row])
-        stop = np.minimum(end, ended[row])[there]
-        born = start[row][there]
-        blocks.append(
-            frame.iloc[there].assign(
-                window=np.int64(window),
-                age_start=exposure.between(born, begin[there]),
-                age_stop=exposure.between(born, stop),
-                event=np.where(ended[row][there] <= end[there], fate[there], ""),
-            )
-        )
-    return pd.concat(blocks, ignore_index=True)
+    return frame.assign(
+        age_start=exposure.between(start[row], at),
+        age_stop=exposure.between(start[row], ended[row]),
+        event=np.where(resolved <= as_of, leads["outcome"].map(_EVENTS), "")[row],
+    )
 
 
 def believed_amounts(open_leads: pd.DataFrame, leads: pd.DataFrame, known: Tables) -> pd.DataFrame:
@@ -230,6 +227,7 @@ class _States:
         self.rep = leads["rep_id"].to_numpy(dtype=object)
         self.assigned = leads["assigned_at"].to_numpy(dtype=np.int64)
         self.week = _by_week(known, leads, as_of)
+        self.given: Floats | None = None
         ids = pd.Index(leads["lead_id"])
         self.activity = _Last(ids, known.activities["lead_id"], known.activities["known_at"])
         self.outcome = _outcomes(known.activities)
@@ -247,7 +245,10 @@ class _States:
             out = out.assign(last_outcome=np.where(at_row >= 0, self.outcome[np.maximum(at_row, 0)], ""))
         if self.week.done.sum() > 0:
             out = out.assign(
-                follow_up_log_ratio=self._ratio(lead, when), lead_follow_up_log_ratio=self._own(lead, when)
+                overdue=self._overdue(lead, when),
+                n_activities=self.activity.count_before(lead, when),
+                follow_up_log_ratio=self._ratio(lead, when),
+                lead_follow_up_log_ratio=self._own(lead, when),
             )
         if len(self.stages):
             at_row = self.staged.row_before(lead, when)
@@ -257,13 +258,16 @@ class _States:
             since = np.where(at_row >= 0, np.maximum(entered, self.assigned[lead]), self.assigned[lead])
             waited = self.exposure.between(np.minimum(since, when), when)
             ahead = self.exposure.between(self.assigned[lead], np.minimum(since, when))
-            band = np.searchsorted(_PACE_EDGES, np.log((waited + 0.5) / (ahead + 0.5)))
-            stage = np.where(at_row >= 0, names[row], "").astype(str)
-            pace = np.char.add(np.char.add(stage, "|"), band.astype(str))
+            earlier = self.staged.row_before(lead, when, 1)
+            before = np.where(
+                earlier >= 0, self.stages["entered_at"].to_numpy(dtype=np.int64)[np.maximum(earlier, 0)], since
+            )
+            before = np.clip(before, self.assigned[lead], np.maximum(since, self.assigned[lead]))
             out = out.assign(
-                stage=stage,
-                stage_pace=np.where(at_row >= 0, pace, ""),
+                stage=np.where(at_row >= 0, names[row], "").astype(str),
                 stage_log_days=np.log1p(waited),
+                stage_before_log_days=np.log(self.exposure.between(self.assigned[lead], before) + 0.5),
+                stage_ahead_log_days=np.log(ahead + 0.5),
             )
             if (self.stages["expected_close_on"].to_numpy(dtype=np.int64) != moments.NEVER).any():
                 out = out.assign(close_log_days=self._until_close(at_row, row, when))
@@ -275,6 +279,30 @@ class _States:
         weeks = self.exposure.between(self.assigned[lead], when) / 5.0
         rate = self.week.done.sum() / max(self.week.held.sum(), 1.0)
         return np.log((done + 2.0) / (rate * weeks + 2.0))
+
+    def _overdue(self, lead: Integers, when: Integers) -> Floats:
+        """How many activities the lead would have had since its last one, at its own rhythm.
+
+        Time runs in follow-ups that the rep gave his leads, so that absence, holidays and slow weeks make nothing
+        overdue. A rhythm of few activities is drawn to the rep's.
+        """
+        done = self.activity.count_before(lead, when)
+        last = np.maximum(self.activity.time_before(lead, when), self.assigned[lead])
+        first = np.clip(self.activity.first_time(lead), self.assigned[lead], last)
+        at_first, at_last, now = (self._given(lead, at) for at in (first, last, np.maximum(last, when)))
+        rhythm = (np.maximum(done - 1.0, 0.0) + _RHYTHM_SHRUNK) / (at_last - at_first + _RHYTHM_SHRUNK)
+        return rhythm * (now - at_last)
+
+    def _given(self, lead: Integers, at: Integers) -> Floats:
+        """Follow-ups that the rep of each lead gave a lead until a moment, counted from the first week on."""
+        if self.given is None:
+            self.given = _given_by_day(self.week, self.as_of, self.exposure)
+        rep = np.maximum(self.week.reps.get_indexer(pd.Index(self.rep[lead])), 0)
+        n_days = self.given.shape[1] - 1
+        day = np.clip(n_days - (self.as_of - at) / moments.DAY, 0.0, n_days)
+        low = np.minimum(day.astype(np.int64), n_days - 1)
+        before = self.given[rep, low]
+        return np.asarray(before + (self.given[rep, low + 1] - before) * (day - low), dtype=np.float64)
 
     def _until_close(self, at_row: Integers, row: Integers, when: Integers) -> Floats:
         """Log of effective days to the close expected at the stage, 0 where it is past, NaN where none was told."""
@@ -310,9 +338,11 @@ class _Last:
         self.rows, self.code, self.time = rows, code[rows], time[rows]
         self.start = np.searchsorted(self.code, np.arange(len(leads) + 1))
 
-    def row_before(self, lead: Integers, when: Integers) -> Integers:
-        """Row of the event table, -1 where there is none."""
+    def row_before(self, lead: Integers, when: Integers, back: int = 0) -> Integers:
+        """Row of the event table, -1 where there is none; `back`: so many events before it."""
         place = self._place(lead, when)
+        if back:
+            place = np.where(place - back >= self.start[lead], place - back, -1)
         return np.where(place >= 0, self.rows[np.maximum(place, 0)] if len(self.rows) else -1, -1)
 
     def time_before(self, lead: Integers, when: Integers) -> Integers:
@@ -324,6 +354,13 @@ class _Last:
         """How many events of the lead lie before each moment."""
         place = self._place(lead, when)
         return np.where(place >= 0, place - self.start[lead] + 1, 0).astype(np.float64)
+
+    def first_time(self, lead: Integers) -> Integers:
+        """Moment of the lead's first event, NEVER where there is none."""
+        if not len(self.time):
+            return np.full(len(lead), moments.NEVER, dtype=np.int64)
+        at = self.start[lead]
+        return np.where(at < self.start[lead + 1], self.time[np.minimum(at, len(self.time) - 1)], moments.NEVER)
 
     def _place(self, lead: Integers, when: Integers) -> Integers:
         low, high = self.start[lead], self.start[lead + 1]
@@ -357,6 +394,18 @@ def _by_week(known: Tables, leads: pd.DataFrame, as_of: int) -> _Week:
     np.add.at(held, (owner, edge[0]), 1.0)
     np.add.at(held, (owner, ended), -1.0)
     return _Week(reps, done, np.cumsum(held, axis=1)[:, :n_weeks])
+
+
+def _given_by_day(week: _Week, as_of: int, exposure: Exposure) -> Floats:
+    """Running follow-ups a lead by rep and day (n_reps, n_days + 1); a week's, drawn to the desk's, over its work."""
+    n_days = 7 * week.done.shape[1]
+    starts = as_of - moments.DAY * np.arange(n_days, 0, -1)
+    work = exposure.between(starts, starts + moments.DAY).reshape(-1, 7)
+    in_week = np.maximum(work.sum(axis=1), 0.5)
+    desk = week.done.sum(axis=0) / np.maximum(week.held.sum(axis=0), 1.0)
+    rate = (week.done + _RATE_SHRUNK * desk) / (week.held + _RATE_SHRUNK)
+    by_day = (rate / in_week)[:, :, None] * work[None]
+    return np.hstack([np.zeros((len(week.reps), 1)), np.cumsum(by_day.reshape(len(week.reps), -1), axis=1)])
 
 
 def _log_ratios(week: _Week) -> Floats:

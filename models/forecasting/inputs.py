@@ -21,7 +21,7 @@ COLUMNS: Mapping[str, tuple[str, ...]] = {
     "contributions": ("rep_id", "month", "amount"),
     "open_leads": ("lead_id", "rep_id", "age_days", "source", "p_win", "expected_amount", "amount_log_sd"),
     "spells": ("rep_id", "age_start", "age_stop", "event", "source", "p_win"),
-    "landmarks": ("rep_id", "window", "age_start", "age_stop", "event", "source", "p_win"),
+    "landmarks": ("rep_id", "age_start", "age_stop", "event", "source", "p_win"),
     "arrivals": ("rep_id", "assigned_at", "source", "p_win", "expected_amount", "amount_log_sd"),
     "repeats": ("rep_id", "closed_at", "amount"),
     "absences": ("rep_id", "starts_on", "ends_on"),
@@ -31,12 +31,12 @@ _ORDER: Mapping[str, tuple[str, ...]] = {
     "contributions": ("rep_id", "month"),
     "open_leads": ("rep_id", "lead_id"),
     "spells": ("rep_id", "age_start", "age_stop", "event", "source", "p_win"),
-    "landmarks": ("rep_id", "window", "age_start", "age_stop", "event", "source", "p_win"),
+    "landmarks": ("rep_id", "age_start", "age_stop", "event", "source", "p_win"),
     "arrivals": ("rep_id", "assigned_at", "source", "p_win", "expected_amount"),
     "repeats": ("rep_id", "closed_at", "amount"),
     "absences": ("rep_id", "starts_on", "ends_on"),
 }
-_TEXT = {"rep_id", "lead_id", "team_id", "source", "event", "stage", "stage_pace", "last_outcome"}
+_TEXT = {"rep_id", "lead_id", "team_id", "source", "event", "stage", "last_outcome"}
 
 
 @dataclass(frozen=True)
@@ -71,14 +71,16 @@ class ForecastInputs:
     open_leads
         `lead_id, rep_id, age_days` (effective working days since hand-over), `source, p_win` (ever won, as judged at
         hand-over), `expected_amount` if won, `amount_log_sd`; optional states: `stage`, `stage_log_days` (log1p of
-        effective days in it), `stage_pace` (stage and band of the days in it over those on the way to it),
-        `last_outcome` (of its newest activity), `lead_follow_up_log_ratio` (log of the lead's own follow-ups over the
-        desk's at its age), `close_log_days` (to the close expected at it), `follow_up_log_ratio` (log of recent
-        follow-ups over the rep's own habit), `silent_log_days` (log1p of effective days without activity).
+        effective days in it), `stage_ahead_log_days` and `stage_before_log_days` (log of 0.5 + effective days from
+        hand-over to it and to the stage before), `overdue` (activities missed by the lead's own rhythm) and
+        `n_activities`, `last_outcome` (of its newest activity), `lead_follow_up_log_ratio` (log of the lead's own
+        follow-ups over the desk's at its age), `close_log_days` (to the close expected at the stage),
+        `follow_up_log_ratio` (log of recent follow-ups over the rep's own habit), `silent_log_days` (log1p of
+        effective days without activity).
     spells
         Leads' whole lives at risk, see `hazards.fit_hazards`.
     landmarks
-        What became of leads open at past landmarks given their states there, see `hazards.fit_hazard_set`.
+        What became of leads open at past landmarks given their states there, see `closing.fit_closing`.
     arrivals
         Leads handed over or brought by the rep: `rep_id, assigned_at, source, p_win, expected_amount,
         amount_log_sd`; optional `follow_up_log_ratio` is ignored here: coming leads meet today's habit.
@@ -198,6 +200,15 @@ class ForecastInputs:
         taken = np.clip(off - (np.cumsum(days, axis=1) - days), 0.0, days)
         return np.maximum(days - taken, 0.0)
 
+    def usual_absence(self) -> float:
+        """Share of working days of the year before as_of on which reps were absent, at most a half."""
+        hired = self.reps["hired_on"].to_numpy(dtype=np.int64)
+        left = self.reps["left_on"].to_numpy(dtype=np.int64)
+        low = np.maximum(hired, max(self.first_seen(), self.as_of - 365 * moments.DAY))[:, None]
+        high = np.maximum(low, np.minimum(left, self.as_of)[:, None])
+        days = float(self.exposure.between(low, high).sum())
+        return min(float(_absent(self, low, high).sum()) / days, 0.5) if days > 0 else 0.0
+
 
 def empty(name: str) -> pd.DataFrame:
     """A frame of no rows with the columns of one input."""
@@ -207,7 +218,7 @@ def empty(name: str) -> pd.DataFrame:
 
 
 def _is_time(column: str) -> bool:
-    return column.endswith(("_at", "_on")) or column in ("month", "window")
+    return column.endswith(("_at", "_on")) or column == "month"
 
 
 def _ordered(name: str, frame: pd.DataFrame) -> pd.DataFrame:

@@ -104,7 +104,7 @@ def _references(inputs: ForecastInputs) -> dict[Driver, tuple[Floats, Floats, _C
         if column in leads.columns and len(leads):
             middle = 0.0 if driver == "follow_ups" else float(leads[column].mean())
             name: Driver = "follow_ups" if driver == "follow_ups" else "silence"
-            found[name] = (_by_rep(inputs, leads[column]), np.full(n, middle), _constant(column, middle))
+            found[name] = (_by_rep(inputs, leads[column]), np.full(n, middle), _constant(leads, column, middle))
     if len(leads):
         p = leads["p_win"].to_numpy(dtype=np.float64)
         own, desk = _by_rep(inputs, leads["p_win"]), float(np.nanmean(p))
@@ -116,8 +116,12 @@ def _references(inputs: ForecastInputs) -> dict[Driver, tuple[Floats, Floats, _C
     return found
 
 
-def _constant(column: str, value: float) -> _Change:
-    return lambda inputs: replace(inputs, open_leads=inputs.open_leads.assign(**{column: value}))
+def _constant(leads: pd.DataFrame, column: str, value: float) -> _Change:
+    """Every open lead with one value; what is overdue goes with silence, its mean log like that of the days."""
+    values = {column: value}
+    if column == "silent_log_days" and "overdue" in leads.columns:
+        values["overdue"] = float(np.expm1(np.log1p(leads["overdue"].to_numpy(dtype=np.float64)).mean()))
+    return lambda inputs: replace(inputs, open_leads=inputs.open_leads.assign(**values))
 
 
 def _without_absence(inputs: ForecastInputs) -> ForecastInputs:

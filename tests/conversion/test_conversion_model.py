@@ -7,11 +7,12 @@ import json
 import numpy as np
 import pandas as pd
 import pytest
+from scipy.special import logit
 
 from features.moments import NEVER
 from models.conversion.columns import PairColumns
 from models.conversion.explanation import explain, explain_difference
-from models.conversion.model import ConversionModel
+from models.conversion.model import ConversionModel, Prediction
 
 PAIRED = {"sd_rep": 0.5, "sd_pair": 0.7, "tenure": 0.5, "n": 5_000, "n_reps": 20}
 
@@ -235,3 +236,15 @@ def test_few_leads_have_wide_intervals(world):
     few = ConversionModel.fit(made.pairs.iloc[:10], made.columns, np.random.default_rng(0), n_sims=49)
     wide, narrow = few.predict(made.pairs.iloc[:50]), fit(made).predict(made.pairs.iloc[:50])
     assert (wide.ci_high - wide.ci_low).mean() > 2 * (narrow.ci_high - narrow.ci_low).mean()
+
+
+def test_chances_without_a_pair_s_own_fate_are_those_of_the_others():
+    """Of n pairs that are all alike, k won: without its own fate a pair's chance is (k - y) / (n - 1)."""
+    n, k = 40, 10
+    p, y = k / n, np.array([1.0, 0.0, np.nan])
+    ones = np.ones(3)
+    told = Prediction(p * ones, p * ones, p * ones, logit(p) * ones, ones / np.sqrt(n * p * (1 - p)))
+    won, lost, still_open = told.left_out(y)
+    assert won == pytest.approx((k - 1) / (n - 1), abs=0.001)
+    assert lost == pytest.approx(k / (n - 1), abs=0.001)
+    assert still_open == pytest.approx(p)

@@ -14,7 +14,7 @@ from features import moments
 from features.errors import RequestError
 from models.forecasting.chain import Chain
 from models.forecasting.funnel import FunnelForecaster, FunnelSettings, _draw_rep, estimate_shock_sd
-from models.forecasting.hazards import HazardModel, Phase, fit_hazards, win_in_slices
+from models.forecasting.hazards import Phase, fit_hazards, win_in_slices
 from models.forecasting.inputs import Changes
 
 EDGES = (0.0, 2.0, 5.0, 10.0, 20.0, 40.0, 80.0, 160.0)
@@ -112,56 +112,6 @@ def test_hazards_are_found_again_from_simulated_spells():
     np.testing.assert_allclose(loss[:, 1:5].mean(axis=1), [0.10, 0.05], rtol=0.12)
 
 
-def test_a_state_that_doubles_winning_is_estimated_and_one_without_signal_is_not():
-    rng = np.random.default_rng(4)
-    n = 20_000
-    ratio, silent = rng.normal(0, 0.7, n), rng.normal(2, 1, n)
-    stop = np.minimum(rng.exponential(1 / (0.02 * np.exp(ratio))), 20.0)
-    spells = pd.DataFrame({
-        "age_start": 0.0, "age_stop": stop, "event": np.where(stop < 20, "won", ""), "source": "web", "p_win": 0.3,
-        "follow_up_log_ratio": ratio, "silent_log_days": silent,
-    })  # fmt: skip
-    model = fit_hazards(spells)
-    assert model.state_effect("follow_up_log_ratio") == pytest.approx(1.0, abs=0.12)
-    assert abs(model.state_effect("silent_log_days")) < 0.06
-
-
-def test_a_pace_that_wins_sooner_is_told_from_others_of_its_stage():
-    """Late in a stage wins come four times as fast; an unknown pace counts as the stage's own."""
-    rng = np.random.default_rng(5)
-    n = 4_000
-    late = rng.random(n) < 0.5
-    t = rng.exponential(1.0 / np.where(late, 0.04, 0.01))
-    spells = pd.DataFrame({
-        "rep_id": "A", "age_start": 0.0, "age_stop": np.minimum(t, 10.0), "event": np.where(t < 10, "won", ""),
-        "source": "web", "p_win": 0.2, "stage": "offer", "stage_pace": np.where(late, "offer|7", "offer|3"),
-    })  # fmt: skip
-    model = fit_hazards(spells)
-    asked = spells.iloc[:3].assign(stage_pace=["offer|3", "offer|7", "offer|0"])
-    slow, fast, unknown = model.rates(asked)[0][:, 2]
-    assert fast / slow == pytest.approx(4.0, rel=0.25)
-    assert slow < unknown < fast
-    assert HazardModel.from_parts(model.to_parts()).paces == ("offer|3", "offer|7")
-
-
-def test_the_outcome_of_the_last_activity_tells_where_it_means_something():
-    """Leads last heard to be interested are won three times as fast; outcomes thrown like dice tell nothing."""
-    rng = np.random.default_rng(6)
-    n = 6_000
-    interested, dice = rng.random(n) < 0.3, rng.choice(["a", "b"], n)
-    t = rng.exponential(1.0 / np.where(interested, 0.03, 0.01))
-    spells = pd.DataFrame({
-        "rep_id": "A", "age_start": 0.0, "age_stop": np.minimum(t, 10.0), "event": np.where(t < 10, "won", ""),
-        "source": "web", "p_win": 0.2, "last_outcome": np.where(interested, "interested", "no answer"),
-    })  # fmt: skip
-    meant = fit_hazards(spells)
-    fast, slow = meant.rates(spells.iloc[:2].assign(last_outcome=["interested", "no answer"]))[0][:, 2]
-    assert fast / slow == pytest.approx(3.0, rel=0.25)
-    chance = fit_hazards(spells.assign(last_outcome=dice))
-    a, b = chance.rates(spells.iloc[:2].assign(last_outcome=["a", "b"]))[0][:, 2]
-    assert a / b == pytest.approx(1.0, rel=0.1)
-
-
 def test_hazards_come_back_bit_equal_from_their_parts(world):
     model = fit_hazards(world.inputs(moments.parse("2025-03-01")).canonical().spells)
     again = type(model).from_parts(model.to_parts())
@@ -252,6 +202,21 @@ def test_a_leaver_has_nothing_after_he_left_and_a_new_hire_gets_his_cohort_s_lea
     assert draws.expected[new, 0] < draws.expected[new, 2], "his first leads need time to close"
 
 
+def test_planned_absence_costs_nothing_where_it_is_as_much_as_usual(world):
+    """One working day in five was lost to absence, and as much is planned: the forecast is that of nobody absent."""
+    as_of = moments.parse("2025-03-03")
+    inputs = world.inputs(as_of)
+    mondays = np.arange(as_of - 52 * moments.WEEK, as_of + 20 * moments.WEEK, moments.WEEK)
+    off = pd.DataFrame({"rep_id": np.repeat(inputs.reps["rep_id"].to_numpy(), len(mondays))})
+    off = off.assign(starts_on=np.tile(mondays, len(inputs.reps)))
+    away = replace(inputs, absences=off.assign(ends_on=off["starts_on"] + moments.DAY))
+    assert inputs.usual_absence() == 0.0
+    assert away.usual_absence() == pytest.approx(0.2, abs=0.002)
+    funnel = FunnelForecaster.fit(inputs)
+    usual, planned = (funnel.chain(i).expected().sum(axis=0)[1:] for i in (inputs, away))
+    np.testing.assert_allclose(planned, usual, rtol=0.03)
+
+
 def test_absence_takes_working_days_and_more_leads_bring_more(world):
     inputs = world.inputs(moments.parse("2025-03-01"))
     funnel = FunnelForecaster.fit(inputs)
@@ -273,12 +238,14 @@ def test_what_if_on_follow_ups_moves_the_forecast_where_their_effect_was_fitted(
     inputs = world.inputs(moments.parse("2025-03-01"))
     rng = np.random.default_rng(0)
     ratio = rng.normal(0, 0.5, len(inputs.spells))
-    stop = np.minimum(rng.exponential(1 / (0.01 * np.exp(ratio))), 15.0)
-    spells = inputs.spells.assign(
-        follow_up_log_ratio=ratio, age_stop=stop, age_start=0.0, event=np.where(stop < 15, "won", "lost")
+    won = rng.random(len(ratio)) < 0.2 * np.exp(ratio) / (0.8 + 0.2 * np.exp(ratio))
+    marks = inputs.spells.assign(
+        follow_up_log_ratio=ratio,
+        p_win=0.2,
+        age_stop=rng.exponential(20.0, len(ratio)),
+        event=np.where(won, "won", "lost"),
     )
-    landmarks = pd.concat([spells.assign(window=np.int64(k)) for k in range(4)], ignore_index=True)
-    inputs = replace(inputs, landmarks=landmarks, open_leads=inputs.open_leads.assign(follow_up_log_ratio=0.0))
+    inputs = replace(inputs, landmarks=marks, open_leads=inputs.open_leads.assign(follow_up_log_ratio=0.0))
     funnel = FunnelForecaster.fit(inputs)
     now, then = funnel.what_if(np.random.default_rng(2), inputs, Changes(follow_up_ratio=2.0), n_draws=200)
     assert then.expected.sum() > 1.2 * now.expected.sum()
