@@ -8,7 +8,7 @@ Where leads are too few to learn from, the mean of recent months stands in and `
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Literal, cast
 
 import numpy as np
@@ -27,6 +27,7 @@ Floats = npt.NDArray[np.float64]
 Integers = npt.NDArray[np.int64]
 Mode = Literal["funnel", "mean"]
 
+_HAZARDS = frozenset(each.name for each in fields(HazardSettings))
 _CHUNK = 2_000_000  # random numbers held at once while a rep's open leads are drawn
 
 
@@ -145,8 +146,10 @@ class FunnelForecaster:
     def from_parts(cls, parts: Mapping[str, object]) -> FunnelForecaster:
         """The funnel that `to_parts` described."""
         raw = dict(cast("Mapping[str, float]", parts["settings"]))
-        hazard = HazardSettings(**cast("dict[str, float]", raw.pop("hazards")))  # type: ignore[arg-type]
-        closing = ClosingSettings(**cast("dict[str, float]", raw.pop("closing")))  # type: ignore[arg-type]
+        # Releases of before the closing law hold settings of hazards by state, and none of the law.
+        told = {name: value for name, value in cast("dict[str, float]", raw.pop("hazards")).items() if name in _HAZARDS}
+        hazard = HazardSettings(**told)  # type: ignore[arg-type]
+        closing = ClosingSettings(**cast("dict[str, float]", raw.pop("closing", {})))  # type: ignore[arg-type]
         settings = FunnelSettings(hazards=hazard, closing=closing, **raw)  # type: ignore[arg-type]
         hazards = parts["hazards"]
         return cls(

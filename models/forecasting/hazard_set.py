@@ -48,7 +48,7 @@ class HazardSet:
     @classmethod
     def from_parts(cls, parts: Mapping[str, object]) -> HazardSet:
         """The set that `to_parts` described."""
-        plain, closing = (cast("Mapping[str, object] | None", parts[name]) for name in ("plain", "closing"))
+        plain, closing = (cast("Mapping[str, object] | None", parts.get(name)) for name in ("plain", "closing"))
         assert plain is not None
         return cls(HazardModel.from_parts(plain), None if closing is None else ClosingLaw.from_parts(closing))
 

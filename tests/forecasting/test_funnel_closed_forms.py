@@ -273,6 +273,17 @@ def test_a_funnel_comes_back_from_its_parts_with_equal_draws(world):
     assert np.array_equal(a, b)
 
 
+def test_a_release_of_before_the_closing_law_still_forecasts_by_its_plain_hazards(world):
+    inputs = world.inputs(moments.parse("2025-03-01"))
+    funnel = FunnelForecaster.fit(inputs)
+    parts = funnel.to_parts()
+    old = {**parts["settings"], "hazards": {**parts["settings"]["hazards"], "stage": 2.0}}
+    del old["closing"]
+    plain = {"plain": parts["hazards"]["plain"], "given": []}
+    again = FunnelForecaster.from_parts({**parts, "hazards": plain, "settings": old})
+    assert np.array_equal(again.chain(inputs).expected(), funnel.chain(inputs).expected())
+
+
 def test_the_company_s_shock_is_found_from_its_residuals_and_drawn_to_the_prior_when_few():
     rng = np.random.default_rng(5)
     mean, own = np.full(2000, 100.0), np.full(2000, 25.0)
