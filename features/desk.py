@@ -99,8 +99,10 @@ def index_leads(leads: pd.DataFrame) -> LeadIndex:
 class Desk:
     """Logs of the desk as a whole, keyed by the codes of `leads`; conversions are of leads in any rep's hands."""
 
-    def __init__(self, tables: Tables, dead_after_days: int, spans: LeadSpans | None = None) -> None:
-        self.leads = index_leads(tables.leads)
+    def __init__(
+        self, tables: Tables, dead_after_days: int, spans: LeadSpans | None = None, index: LeadIndex | None = None
+    ) -> None:
+        self.leads = index_leads(tables.leads) if index is None else index
         if spans is None:
             spans = ownership.lead_spans(tables, self.leads.ids, rep_index(tables), dead_after_days)
         resolved = spans.where(spans.state != ownership.OPEN)

@@ -8,7 +8,8 @@ owner and state stay the same, and every count of leads at a moment is a count o
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
@@ -62,6 +63,27 @@ class LeadSpans:
             self.assigned_at[mask],
             self.new_owner[mask],
         )
+
+    def joined(self, other: LeadSpans) -> LeadSpans:
+        """The spans of both, which share no lead, ordered by lead and time."""
+        mine = (self.lead, self.rep, self.state, self.since, self.until, self.assigned_at, self.new_owner)
+        theirs = (other.lead, other.rep, other.state, other.since, other.until, other.assigned_at, other.new_owner)
+        both = [np.concatenate(pair) for pair in zip(mine, theirs, strict=True)]
+        order = np.argsort(both[0], kind="stable")
+        return LeadSpans(*(column[order] for column in both))
+
+    def until_moment(self, as_of: int) -> LeadSpans:
+        """The spans as moments up to `as_of` can tell them: none that begins later, and later ends are open.
+
+        An open lead's death lies ahead, and moves with every call; no moment before it knows.
+        """
+        begun = self.where(self.since < as_of)
+        return replace(begun, until=np.where(begun.until < as_of, begun.until, NEVER))
+
+    def equals(self, other: LeadSpans) -> bool:
+        """Whether both hold the same spans."""
+        return all(np.array_equal(column, theirs) for column, theirs in zip(
+            vars(self).values(), vars(other).values(), strict=True))  # fmt: skip
 
 
 @compiled
@@ -151,7 +173,15 @@ def lead_spans(tables: Tables, leads: pd.Index, reps: pd.Index, dead_after_days:
 
     Grows with the rows of assignments, activities and deals, times the logarithm of sorting them.
     """
-    parts = [_hand_over_events(tables, leads, reps), _activity_events(tables, leads), _deal_events(tables, leads)]
+    done = tables.activities
+    known, occurred = done["known_at"].to_numpy(dtype=np.int64), done["occurred_at"].to_numpy(dtype=np.int64)
+    activities = activity_events(codes_of(leads, done["lead_id"]), known, occurred)
+    overs = known_hand_overs(tables, leads, reps).events()
+    return spans_of_events((overs, activities, deal_events(tables, leads)), dead_after_days)
+
+
+def spans_of_events(parts: Sequence[SpanEvents], dead_after_days: int) -> LeadSpans:
+    """The spans of all leads that the events are about; those of one lead depend on no other's."""
     lead, known, kind, when, rank, payload = (np.concatenate(column) for column in zip(*parts, strict=True))
     kept = np.flatnonzero((lead >= 0) & (known != NEVER))
     order = kept[np.lexsort((known[kept], lead[kept]))]
@@ -166,33 +196,45 @@ def lead_spans(tables: Tables, leads: pd.Index, reps: pd.Index, dead_after_days:
     return LeadSpans(*(np.ascontiguousarray(column) for column in out.T))
 
 
-def known_hand_overs(tables: Tables, leads: pd.Index, reps: pd.Index) -> tuple[Ints, Ints, Ints, Ints]:
-    """Codes of lead and rep, assigned_at and the moment from which each hand-over *and its lead* are known."""
+# Codes of lead, moment from which known, kind, moment, order of hand-overs, payload (see `_lives`); int64 (n,) each.
+SpanEvents = tuple[Ints, Ints, Ints, Ints, Ints, Ints]
+
+
+@dataclass(frozen=True)
+class HandOvers:
+    """Hand-overs in their order: codes of lead (of `n_leads`) and rep, assigned_at, and from when they are known."""
+
+    lead: Ints
+    rep: Ints
+    assigned: Ints
+    known: Ints
+    n_leads: int
+
+    def events(self) -> SpanEvents:
+        """As events in leads' lives."""
+        n = len(self.lead)
+        return self.lead, self.known, np.full(n, _HAND_OVER), self.assigned, np.arange(n), self.rep
+
+
+def known_hand_overs(tables: Tables, leads: pd.Index, reps: pd.Index) -> HandOvers:
+    """Hand-overs, each known from when *it and its lead* are known."""
     overs = hand_overs(tables)
     lead = codes_of(leads, overs["lead_id"])
     lead_known = np.full(len(leads) + 1, NEVER, dtype=np.int64)
     lead_known[codes_of(leads, tables.leads["lead_id"])] = tables.leads["known_at"].to_numpy(dtype=np.int64)
     known = np.maximum(overs["known_at"].to_numpy(dtype=np.int64), lead_known[lead])
-    return lead, codes_of(reps, overs["rep_id"]), overs["assigned_at"].to_numpy(dtype=np.int64), known
+    assigned = overs["assigned_at"].to_numpy(dtype=np.int64)
+    return HandOvers(lead, codes_of(reps, overs["rep_id"]), assigned, known, len(leads))
 
 
-_Events = tuple[Ints, Ints, Ints, Ints, Ints, Ints]
-
-
-def _hand_over_events(tables: Tables, leads: pd.Index, reps: pd.Index) -> _Events:
-    lead, rep, assigned, known = known_hand_overs(tables, leads, reps)
-    return lead, known, np.full(len(lead), _HAND_OVER), assigned, np.arange(len(lead)), rep
-
-
-def _activity_events(tables: Tables, leads: pd.Index) -> _Events:
-    done = tables.activities
-    lead = codes_of(leads, done["lead_id"])
-    known, when = done["known_at"].to_numpy(dtype=np.int64), done["occurred_at"].to_numpy(dtype=np.int64)
+def activity_events(lead: Ints, known: Ints, occurred: Ints) -> SpanEvents:
+    """Activities as events in leads' lives."""
     nothing = np.zeros(len(lead), dtype=np.int64)
-    return lead, known, np.full(len(lead), _ACTIVITY), when, nothing, nothing
+    return lead, known, np.full(len(lead), _ACTIVITY), occurred, nothing, nothing
 
 
-def _deal_events(tables: Tables, leads: pd.Index) -> _Events:
+def deal_events(tables: Tables, leads: pd.Index) -> SpanEvents:
+    """Deals as events in leads' lives."""
     deals = tables.deals
     lead = codes_of(leads, deals["lead_id"])
     known, when = deals["known_at"].to_numpy(dtype=np.int64), deals["closed_at"].to_numpy(dtype=np.int64)
@@ -204,7 +246,8 @@ def _deal_events(tables: Tables, leads: pd.Index) -> _Events:
 class Contacts:
     """First contacts as each moment knew them, int64 (n,) each: rep code, hours in thousandths, (since, until].
 
-    `due`: the moment from which the hand-over counts as one whose first 24 hours are over.
+    `due`: the moment from which the hand-over counts as one whose first 24 hours are over. `over`: its place among
+    the hand-overs, by which they are ordered.
     """
 
     rep: Ints
@@ -212,6 +255,22 @@ class Contacts:
     since: Ints
     until: Ints
     due: Ints
+    over: Ints
+
+    def where(self, mask: npt.NDArray[np.bool_]) -> Contacts:
+        """The contacts where `mask` holds."""
+        return Contacts(*(column[mask] for column in vars(self).values()))
+
+    def joined(self, other: Contacts) -> Contacts:
+        """The contacts of both, which share no hand-over, in their order."""
+        both = [np.concatenate(pair) for pair in zip(vars(self).values(), vars(other).values(), strict=True)]
+        order = np.argsort(both[-1], kind="stable")
+        return Contacts(*(column[order] for column in both))
+
+    def equals(self, other: Contacts) -> bool:
+        """Whether both hold the same contacts."""
+        return all(np.array_equal(column, theirs) for column, theirs in zip(
+            vars(self).values(), vars(other).values(), strict=True))  # fmt: skip
 
 
 @compiled
@@ -233,29 +292,28 @@ def _contacts(low: Ints, high: Ints, assigned: Ints, over_known: Ints, occurred:
     return written
 
 
-def first_contacts(tables: Tables, leads: pd.Index, reps: pd.Index) -> Contacts:
-    """Each hand-over's first activity by the rep who got the lead, at or after the hand-over.
+def contacts_of_leads(
+    overs: HandOvers, wanted: npt.NDArray[np.bool_], of_lead: Ints, by: Ints, known: Ints, occurred: Ints, n_reps: int
+) -> Contacts:
+    """First activity by the rep who got the lead, at or after the hand-over, of each of leads `wanted` (n + 1,).
 
-    An earlier contact that is recorded later replaces the one known so far from then on.
+    Activities: codes of lead and rep, from when known, when done. An earlier contact that is recorded later replaces
+    the one known so far from then on.
     """
-    lead, rep, assigned, over_known = known_hand_overs(tables, leads, reps)
-    kept = (lead >= 0) & (rep >= 0) & (over_known != NEVER)
-    lead, rep, assigned, over_known = lead[kept], rep[kept], assigned[kept], over_known[kept]
-    done = tables.activities
-    of_lead, by = codes_of(leads, done["lead_id"]), codes_of(reps, done["rep_id"])
-    known = done["known_at"].to_numpy(dtype=np.int64)
-    pair = np.where((of_lead >= 0) & (by >= 0), of_lead * len(reps) + by, -1)
-    occurred = done["occurred_at"].to_numpy(dtype=np.int64)
+    place = np.flatnonzero((overs.lead >= 0) & (overs.rep >= 0) & (overs.known != NEVER) & wanted[overs.lead])
+    assigned, over_known = overs.assigned[place], overs.known[place]
+    pair = np.where((of_lead >= 0) & (by >= 0), of_lead * n_reps + by, -1)
     order = np.lexsort((occurred, known, pair))
     pair, occurred, known = pair[order], occurred[order], known[order]
-    wanted = lead * len(reps) + rep
-    low, high = np.searchsorted(pair, wanted, "left"), np.searchsorted(pair, wanted, "right")
+    sought = overs.lead[place] * n_reps + overs.rep[place]
+    low, high = np.searchsorted(pair, sought, "left"), np.searchsorted(pair, sought, "right")
     given = (low, high, assigned, over_known, occurred, known)
     n = int(_contacts(*given, np.empty((0, 4), dtype=np.int64)))
     out = np.empty((n, 4), dtype=np.int64)
     if n:
         _contacts(*given, out)
-    over = out[:, 0]
-    hours = (out[:, 1] - assigned[over]) * FIXED_POINT // HOUR
-    due = np.maximum(over_known, assigned + DAY)[over]
-    return Contacts(rep[over], hours, out[:, 2].copy(), out[:, 3].copy(), due)
+    which = out[:, 0]
+    hours = (out[:, 1] - assigned[which]) * FIXED_POINT // HOUR
+    due = np.maximum(over_known, assigned + DAY)[which]
+    over = place[which]
+    return Contacts(overs.rep[over], hours, out[:, 2].copy(), out[:, 3].copy(), due, over)

@@ -15,7 +15,7 @@ from features.codes import codes_of
 from features.desk import LONG_DAYS, RATE_DAYS, Desk, after, outcome_log
 from features.event_log import EventLog, fixed_point
 from features.moments import DAY, NEVER, SECOND
-from features.ownership import LeadSpans
+from features.ownership import Contacts, HandOvers, LeadSpans
 from features.spec import REP_CATEGORICAL, FeatureSpec, rep_texts
 from features.tables import Tables
 
@@ -152,34 +152,25 @@ class ActivityLogs:
 CONTACT_DAYS: Final = 90
 
 
-def activity_logs(tables: Tables, reps: pd.Index, leads: pd.Index) -> ActivityLogs:
-    """Logs of the activities of each rep, and of how soon he contacted what was handed to him."""
-    done = tables.activities
-    by = codes_of(reps, done["rep_id"])
-    minutes = done["minutes"].to_numpy(dtype=np.float64)
-    timed = np.isfinite(minutes).astype(np.int64)
-    known = done["known_at"].to_numpy(dtype=np.int64)
-    contacts = ownership.first_contacts(tables, leads, reps)
-    lead, rep, assigned, over_known = ownership.known_hand_overs(tables, leads, reps)
-    due = np.where((lead >= 0) & (over_known != NEVER), np.maximum(over_known, after(assigned, 1)), NEVER)
+def contact_logs(contacts: Contacts) -> tuple[EventLog, EventLog]:
+    """First contacts with their hours, and hand-overs contacted within 24 hours, by rep."""
     one = np.ones(len(contacts.rep), dtype=np.int64)
     soon = contacts.hours <= 24_000
-    return ActivityLogs(
-        follow_ups=EventLog.build(by, known, {"minutes": fixed_point(minutes), "timed": timed}),
-        contacts=EventLog.of_spans(
-            contacts.rep,
-            contacts.since,
-            np.minimum(contacts.until, after(contacts.since, CONTACT_DAYS)),
-            {"contacts": one, "hours": contacts.hours},
-        ),
-        due=EventLog.build(rep, due),
-        in_time=EventLog.of_spans(
-            contacts.rep[soon],
-            np.maximum(contacts.since, contacts.due)[soon],
-            np.minimum(contacts.until, after(contacts.due, CONTACT_DAYS))[soon],
-            {"contacts": one[soon]},
-        ),
+    until = np.minimum(contacts.until, after(contacts.since, CONTACT_DAYS))
+    every = EventLog.of_spans(contacts.rep, contacts.since, until, {"contacts": one, "hours": contacts.hours})
+    in_time = EventLog.of_spans(
+        contacts.rep[soon],
+        np.maximum(contacts.since, contacts.due)[soon],
+        np.minimum(contacts.until, after(contacts.due, CONTACT_DAYS))[soon],
+        {"contacts": one[soon]},
     )
+    return every, in_time
+
+
+def due_log(overs: HandOvers) -> EventLog:
+    """When each hand-over's first 24 hours are over, by rep."""
+    known = (overs.lead >= 0) & (overs.known != NEVER)
+    return EventLog.build(overs.rep, np.where(known, np.maximum(overs.known, after(overs.assigned, 1)), NEVER))
 
 
 def deal_log(tables: Tables, reps: pd.Index) -> EventLog:
@@ -301,16 +292,16 @@ def rep_statics(tables: Tables, reps: pd.Index) -> RepStatics:
     return RepStatics(hired, known, capacity, industries, territories, texts)
 
 
+@dataclass(frozen=True)
 class RepLogs:
     """All logs of reps; `reps` gives their codes (positions)."""
 
-    def __init__(self, tables: Tables, spec: FeatureSpec, reps: pd.Index, desk: Desk, spans: LeadSpans) -> None:
-        self.reps = reps
-        self.leads = lead_logs(desk, spans)
-        self.outcomes = outcome_logs(desk, spans)
-        self.activities = activity_logs(tables, reps, desk.leads.ids)
-        self.deals = deal_log(tables, reps)
-        self.trainings = training_logs(tables, reps, spec)
-        self.feedback = feedback_log(tables, reps)
-        self.absences = absences_of(tables, reps)
-        self.statics = rep_statics(tables, reps)
+    reps: pd.Index
+    leads: LeadLogs
+    outcomes: OutcomeLogs
+    activities: ActivityLogs
+    deals: EventLog
+    trainings: TrainingLogs
+    feedback: EventLog
+    absences: Absences
+    statics: RepStatics

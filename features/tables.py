@@ -106,10 +106,7 @@ class Tables:
         `left_on` is known on that day; a course's completion, hours and score from the moment after `completed_on`.
         A second call with the same moment changes nothing.
         """
-        frames = {
-            name: frame.loc[frame["known_at"].to_numpy() < as_of].reset_index(drop=True)
-            for name, frame in self.frames.items()
-        }
+        frames = {name: _rows_known(frame, as_of) for name, frame in self.frames.items()}
         reps = frames["reps"]
         if len(reps):
             left = reps["left_on"].to_numpy(dtype=np.int64)
@@ -127,6 +124,14 @@ class Tables:
     def with_frames(self, **frames: pd.DataFrame) -> Tables:
         """A copy in which the named frames are replaced."""
         return replace(self, frames={**self.frames, **frames})
+
+
+def _rows_known(frame: pd.DataFrame, as_of: int) -> pd.DataFrame:
+    """The rows of an earlier moment; the frame itself where these are all, which is told by what is made from it."""
+    known = frame["known_at"].to_numpy() < as_of
+    if known.all() and isinstance(frame.index, pd.RangeIndex):
+        return frame
+    return frame.loc[known].reset_index(drop=True)
 
 
 def empty_tables(zone: str = "UTC") -> Tables:

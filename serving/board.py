@@ -67,6 +67,7 @@ class Board:
     unit: ModelUnit | None
     workdays: Workdays = field(default_factory=lambda: Workdays("none"))
     with_later_hires: bool = False
+    _worlds: list[World] = field(default_factory=list, compare=False)  # the one before, until this one is built
     _teams: dict[int, Team] = field(default_factory=dict, compare=False)
     _teams_lock: threading.Lock = field(default_factory=threading.Lock, compare=False)
 
@@ -76,6 +77,8 @@ class Board:
         Rules, places and owners: where reps, leads, hand-overs and absences are the same rows, all known before, in
         the same ISO week. What recent leads are worth steers prices only: for the same reps and models, for a day.
         """
+        built = before.__dict__.get("world")
+        self._worlds[:] = before._worlds[:] if built is None else [built]
         same = all(self.tables[name] is before.tables[name] for name in _RULED_BY)
         whole = all((before.tables[name]["known_at"].to_numpy() < before.as_of).all() for name in _RULED_BY[:3])
         zone = self.tables.zone
@@ -111,7 +114,8 @@ class Board:
     @cached_property
     def world(self) -> World | None:
         """Features as of the data; None without a release."""
-        return None if self.unit is None else build(self.tables, self.as_of, self.unit.spec)
+        before = self._worlds.pop() if self._worlds else None
+        return None if self.unit is None else build(self.tables, self.as_of, self.unit.spec, before=before)
 
     @cached_property
     def handed(self) -> pd.DataFrame:
