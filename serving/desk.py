@@ -28,7 +28,7 @@ from serving.records import Recorder
 from serving.store import Pulse, StoredDecision, Transaction
 from serving.team import Values
 from serving.waiting import WaitingLeads, WaitingRows
-from serving.week import Week, WeekBook, chance
+from serving.week import LateChance, Week, WeekBook
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
@@ -73,6 +73,7 @@ class RoutingDesk:
         self._settings: dict[Mode, PolicySettings] = {}
         self._leads: dict[str, Lead] = {}
         self._last_lead: tuple[int, Ints] = (-1, board.last_lead_at)
+        self._no_end = (0, 0)  # a stretch that is known to hold no end of a working day
         self._waiting = WaitingLeads(len(board.rep_ids), self.lead_of, self._worth_of)
 
     def attend(self, tx: Transaction, pulse: Pulse | None = None) -> RoutingDesk:
@@ -105,8 +106,15 @@ class RoutingDesk:
             self._release_own(tx, decided_at, waiting)
         stored = self._decide_new(tx, lead, decided_at, lang=lang)
         if waiting and not by_rules:
-            self.release(tx, decided_at, [one for one in waiting if one.lead_id in self.ledger.held])
+            self.release(tx, decided_at, self._still(waiting))
         return stored, True
+
+    def _still(self, waiting: Sequence[StoredDecision]) -> Sequence[StoredDecision]:
+        """Those of the leads that wait still; the same object where all do."""
+        held = self.ledger.held
+        if all(one.lead_id in held for one in waiting):
+            return waiting
+        return [one for one in waiting if one.lead_id in held]
 
     def _decide_new(
         self, tx: Transaction, lead: Lead, decided_at: int, planned: int | None = None, lang: str | None = None,
@@ -167,7 +175,7 @@ class RoutingDesk:
             candidates,
             self.book.prices(tx, decided_at, self._scenario_at(decided_at)) if settings.mode in VALUED else None,
             settings,
-            chance(self.board, lead.lead_id),
+            LateChance(self.board, lead.lead_id),
             owner=self._account_owner(tx, lead),
             high_value=self._is_high(values),
             territory_unlisted=unlisted,
@@ -274,12 +282,12 @@ class RoutingDesk:
 
         return scenario
 
-    def _routed(self, held: Sequence[StoredDecision], moment: int) -> list[StoredDecision]:
+    def _routed(self, held: Sequence[StoredDecision], moment: int) -> Sequence[StoredDecision]:
         """The waiting leads that are nobody's own prospect."""
         own = {
             one.lead_id for one in self._waiting.prospects(held) if self._finder(self.lead_of(one), moment) is not None
         }
-        return [one for one in held if one.lead_id not in own] if own else list(held)
+        return [one for one in held if one.lead_id not in own] if own else held
 
     def _money_of(self, held: Sequence[StoredDecision], moment: int) -> Floats | None:
         """(H, R) expected value (money) of waiting leads; None where routing maximises just that."""
@@ -312,7 +320,7 @@ class RoutingDesk:
         self, tx: Transaction, moment: int, waiting: Sequence[StoredDecision] | None = None
     ) -> list[StoredDecision]:
         """Waiting leads that go to a rep now, each taking a place in the week of the moment."""
-        everyone = list(self.ledger.waiting(moment) if waiting is None else waiting)
+        everyone = self.ledger.waiting(moment) if waiting is None else waiting
         if not everyone or not (self.board.capacity > self.book.week_of(tx, moment).used).any():
             return []
         found = self._release_own(tx, moment, everyone)
@@ -389,15 +397,19 @@ class RoutingDesk:
 
     def day_ends(self, after: int, until: int) -> list[int]:
         """Ends of working days (18:00 local) later than `after` and not later than `until`."""
+        if self._no_end[0] <= after and until < self._no_end[1]:
+            return []
         zone = self.board.known.zone
         day = moments.start_of_day(moments.day_of(after, zone), zone)
         found = []
-        while day <= until:
+        while True:
             end = day + END_OF_DAY
             if after < end <= until and self._is_working_day(day):
                 found.append(end)
+            if end > until:
+                self._no_end = (until, end)
+                return found
             day = moments.start_of_day(moments.day_of(day + DAY + 12 * HOUR, zone), zone)
-        return found
 
     def _is_working_day(self, day: int) -> bool:
         zone = self.board.known.zone

@@ -26,6 +26,7 @@ class Ledger:
     n_given: int = 0
     held: dict[str, StoredDecision] = field(default_factory=dict)
     _queue: list[tuple[int, int, str]] = field(default_factory=list)  # (decided_at, seq, lead_id) of those held
+    _asked: tuple[int, tuple[StoredDecision, ...]] | None = None  # number known, and who: the last answer of `waiting`
     last_given: dict[str, int] = field(default_factory=dict)
     _head: str = ""
     _seq: int = -1
@@ -53,6 +54,7 @@ class Ledger:
         self._places.clear()
         self.held.clear()
         self._queue.clear()
+        self._asked = None
         for stored in tx.held():
             self.hold(stored)
         self.last_given = tx.last_given()
@@ -79,20 +81,25 @@ class Ledger:
             self._places[week] = tx.placements(week)
         return self._places[week]
 
-    def waiting(self, moment: int) -> list[StoredDecision]:
-        """Leads that wait and waited already at the moment, the longest waiting first."""
+    def waiting(self, moment: int) -> tuple[StoredDecision, ...]:
+        """Leads that wait and waited already at the moment, the longest waiting first; the same object while nothing
+        has changed."""
         known = bisect_right(self._queue, moment, key=lambda one: one[0])
-        return [self.held[lead_id] for _, _, lead_id in self._queue[:known]]
+        if self._asked is None or self._asked[0] != known:
+            self._asked = known, tuple(self.held[lead_id] for _, _, lead_id in self._queue[:known])
+        return self._asked[1]
 
     def hold(self, stored: StoredDecision) -> None:
         """Remember a lead that waits."""
         self.held[stored.lead_id] = stored
+        self._asked = None
         insort(self._queue, (stored.decided_at, stored.seq, stored.lead_id))
 
     def let_go(self, lead_id: str) -> None:
         """Forget a lead that waits no more."""
         stored = self.held.pop(lead_id, None)
         if stored is not None:
+            self._asked = None
             del self._queue[bisect_left(self._queue, (stored.decided_at, stored.seq, lead_id))]
 
     def wrote(self, tx: Transaction, stored: StoredDecision) -> None:

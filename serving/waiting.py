@@ -45,6 +45,7 @@ class WaitingLeads:
     ) -> None:
         self._n_reps, self._lead_of, self._worth = n_reps, lead_of, worth
         self._finders: dict[str, str] = {}
+        self._prospects: tuple[Sequence[StoredDecision], list[StoredDecision]] = ((), [])
         self._clear(None)
 
     def _clear(self, key: Hashable) -> None:
@@ -53,9 +54,17 @@ class WaitingLeads:
         self._values = np.empty((_FIRST_ROWS, self._n_reps))
         self._kinds = np.empty(_FIRST_ROWS, dtype=np.int64)
         self._territories: dict[str, int] = {}
+        self._asked: tuple[Sequence[StoredDecision], WaitingRows] | None = None
 
     def prospects(self, held: Sequence[StoredDecision]) -> list[StoredDecision]:
-        """Those of the leads that a rep found himself, in their order."""
+        """Those of the leads that a rep found himself, in their order; of the last asked about they are remembered."""
+        if held is self._prospects[0]:
+            return self._prospects[1]
+        found = self._found_by_reps(held)
+        self._prospects = (held, found)
+        return found
+
+    def _found_by_reps(self, held: Sequence[StoredDecision]) -> list[StoredDecision]:
         known = self._finders
         if len(known) > max(4 * len(held), 64 * _FIRST_ROWS):
             known.clear()
@@ -66,13 +75,17 @@ class WaitingLeads:
 
     def rows(self, held: Sequence[StoredDecision], moment: int, key: Hashable) -> WaitingRows:
         """The leads' rows; `key` names all beside the lead that its worth depends on: another one forgets."""
+        if self._asked is not None and self._asked[0] is held and key == self._key:
+            return self._asked[1]
         if key != self._key or len(self._rows) > max(4 * len(held), 16 * _FIRST_ROWS):
             self._clear(key)
         known = self._rows
         rows = np.array(
             [known[one.lead_id] if one.lead_id in known else self._add(one, moment) for one in held], dtype=np.int64
         )
-        return WaitingRows(self._values, rows, self._kinds[rows], tuple(self._territories))
+        found = WaitingRows(self._values, rows, self._kinds[rows], tuple(self._territories))
+        self._asked = (held, found)
+        return found
 
     def _add(self, stored: StoredDecision, moment: int) -> int:
         lead, row = self._lead_of(stored), len(self._rows)

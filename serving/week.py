@@ -34,6 +34,20 @@ def chance(board: Board, name: str) -> np.random.Generator:
     return np.random.default_rng(int.from_bytes(digest[:8], "big"))
 
 
+class LateChance:
+    """The chance of a decision, made when first drawn from: most decisions leave nothing to chance."""
+
+    def __init__(self, board: Board, name: str) -> None:
+        self._board, self._name = board, name
+        self._made: np.random.Generator | None = None
+
+    def random(self) -> float:
+        """A number evenly drawn from [0, 1)."""
+        if self._made is None:
+            self._made = chance(self._board, self._name)
+        return float(self._made.random())
+
+
 @dataclass
 class Week:
     """One ISO week: its text, Monday's 00:00, and places taken by rep (R,), over tables, decisions and overrides."""

@@ -7,8 +7,10 @@ rows finds them equal to LightGBM, else by LightGBM itself.
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from math import isfinite
 from typing import Any, Final
 
 import numpy as np
@@ -68,11 +70,11 @@ class RowEncoder:
             if level.side == "lead":
                 self._levels.append((level.name, {name: start + k for k, name in enumerate(level.levels)}))
             start += len(level.levels)
-        self._cells: list[tuple[str, dict[str, int], npt.NDArray[np.float64] | None, int]] = []
+        self._cells: list[tuple[str, dict[str, int], Sequence[float] | None, int]] = []
         start, self._no_cell = 1, design.n_cells
         for interaction in design.interactions:
             index = {name: start + k for k, name in enumerate(interaction.levels)}
-            edges = np.asarray(interaction.edges, dtype=np.float64) if interaction.edges else None
+            edges = interaction.edges or None
             self._cells.append((interaction.name, index, edges, start))
             start += len(interaction.levels)
 
@@ -101,8 +103,8 @@ class RowEncoder:
                 found[k] = index.get(lead.texts.get(name, ""), self._no_cell)
                 continue
             value = lead.numbers.get(name, np.nan)
-            if np.isfinite(value):
-                found[k] = start + int(np.searchsorted(edges, min(max(value, -_LARGEST), _LARGEST), side="right"))
+            if isfinite(value):
+                found[k] = start + bisect_right(edges, min(max(value, -_LARGEST), _LARGEST))
         return found
 
 
@@ -192,6 +194,10 @@ class TreeSides:
         own = set(lead_names)
         self.of_lead = np.array([name in own and not name.startswith("rep_") for name in residual.names])
         self.levels = {term.name: term.index for term in residual.levels}
+        of_lead = [(k, name) for k, name in enumerate(residual.names) if self.of_lead[k]]
+        self._lead_numbers = [(k, name) for k, name in of_lead if name not in self.levels]
+        self._lead_levels = [(k, name) for k, name in of_lead if name in self.levels]
+        self._numbers_at = np.array([k for k, _ in self._lead_numbers], dtype=np.int64)
         self.rep_rows = residual.features(reps)
         self.rep_rows[:, self.of_lead] = 0.0
         self.trees = residual.trees
@@ -213,16 +219,13 @@ class TreeSides:
     def lead_row(self, lead: LeadValues) -> Floats:
         """(F,) the lead's features, 0 in the places of others."""
         row = np.zeros(len(self.residual.names))
-        for k, name in enumerate(self.residual.names):
-            if self.of_lead[k]:
-                row[k] = self._value(name, lead)
+        numbers = lead.numbers
+        values = np.array([numbers.get(name, np.nan) for _, name in self._lead_numbers])
+        values[~np.isfinite(values)] = np.nan
+        row[self._numbers_at] = np.minimum(np.maximum(values, -_LARGEST), _LARGEST)
+        for k, name in self._lead_levels:
+            row[k] = self.levels[name].get(lead.texts.get(name, ""), np.nan)
         return row
-
-    def _value(self, name: str, lead: LeadValues) -> float:
-        if name in self.levels:
-            return float(self.levels[name].get(lead.texts.get(name, ""), np.nan))
-        value = lead.numbers.get(name, np.nan)
-        return min(max(value, -_LARGEST), _LARGEST) if np.isfinite(value) else np.nan
 
     def rows(self, lead_row: Floats, pairs: Mapping[str, Floats], reps: Sequence[int] | None = None) -> Floats:
         """(R, F) features of the lead with every rep, or with `reps`."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 from enum import IntEnum
-from typing import Final, Literal
+from typing import Final, Literal, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -24,6 +24,14 @@ Label = Literal["priced", "explore", "owner", "holdout", "rule", "fallback"]
 Branch = tuple[float, Label, Floats]  # chance of the branch, its label, its distribution over reps and holding
 
 _SAME = 1e-12  # net values closer than this (relative) are equal
+
+
+class Chance(Protocol):
+    """What a decision is drawn by, such as a `numpy.random.Generator`."""
+
+    def random(self) -> float:
+        """A number evenly drawn from [0, 1)."""
+        ...
 
 
 class Exclusion(IntEnum):
@@ -134,7 +142,7 @@ def decide(
     candidates: Candidates,
     prices: Prices | None,
     settings: PolicySettings,
-    rng: np.random.Generator,
+    rng: Chance,
     *,
     owner: int | None = None,
     high_value: bool = False,
@@ -292,7 +300,7 @@ def _draw(
     price: Floats,
     net: Floats,
     settings: PolicySettings,
-    rng: np.random.Generator,
+    rng: Chance,
     unavailable: Exclusion,
     high_value: bool,
     territory_unlisted: bool,
@@ -307,10 +315,10 @@ def _draw(
     hold = HoldReason.NONE
     if rep is None:
         hold = _hold_reason(exclusion, candidates.capacity, territory_unlisted)
-    order = _order(net, candidates, exclusion, settings, label)
+    load = load_share(candidates)
+    order = _order(net, candidates, exclusion, settings, label, load, settings.n_alternatives + 2)
     runner_up = next((int(j) for j in order[:2] if j != rep and exclusion[j] == _FREE), None)
     shown = [int(j) for j in order[: settings.n_alternatives + 1] if j != rep][: settings.n_alternatives]
-    load = load_share(candidates)
     alternatives = tuple(
         _alternative(j, rep, label, candidates, exclusion, price, net, probabilities, settings, load) for j in shown
     )
@@ -320,7 +328,7 @@ def _draw(
     )  # fmt: skip
 
 
-def _pick(weights: Floats, rng: np.random.Generator) -> int:
+def _pick(weights: Floats, rng: Chance) -> int:
     """Index drawn by weight; one with weight 0 never comes, and certainty draws nothing."""
     possible = np.flatnonzero(weights > 0.0)
     if possible.size == 1:
@@ -343,14 +351,34 @@ def _hold_reason(exclusion: Integers, capacity: Integers, territory_unlisted: bo
 
 
 def _order(
-    net: Floats, candidates: Candidates, exclusion: Integers, settings: PolicySettings, label: Label
+    net: Floats,
+    candidates: Candidates,
+    exclusion: Integers,
+    settings: PolicySettings,
+    label: Label,
+    load: Floats,
+    most: int,
 ) -> Integers:
-    """Reps, most likely alternative first: the open by net value (or load), then the excluded by value."""
+    """At most `most` reps, most likely alternative first: the open by net value (or load), then the excluded by value.
+
+    Few are asked for, so that nobody sorts a whole desk.
+    """
     open_ = exclusion == _FREE
     ruled = label in ("rule", "fallback") or settings.mode != "priced"
-    score = -load_share(candidates) if ruled else net
+    given = -load if ruled else net
+    score = np.where(open_ & ~np.isnan(given), given, -np.inf)
     worth = np.where(np.isfinite(candidates.value), candidates.value, -np.inf)
-    return np.lexsort((-worth, -np.where(open_, score, -np.inf), ~open_)).astype(np.int64)
+    among = np.arange(net.size)
+    if net.size > 4 * most:
+        # Whoever is among the first lies above the last of as many: ties stay in.
+        n_open = int(np.count_nonzero(open_))
+        if n_open >= most:
+            among = np.flatnonzero(score >= np.partition(score, -most)[-most])
+        else:
+            closed = np.where(open_, np.inf, worth)
+            among = np.flatnonzero(open_ | (closed >= np.partition(closed, -most)[-most]))
+    ranked = np.lexsort((-worth[among], -score[among], ~open_[among]))
+    return among[ranked[:most]].astype(np.int64)
 
 
 def _alternative(

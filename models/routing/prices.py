@@ -11,10 +11,12 @@ falls to what the held leads make of the place as the week ends.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from features.compiled import compiled
 from features.errors import RequestError
 from models.routing.share import NewcomerShare, solve_shared, weighted
 from models.routing.transport import Bounds, auction, solve_transport
@@ -24,7 +26,8 @@ Floats = npt.NDArray[np.float64]
 Integers = npt.NDArray[np.int64]
 Flags = npt.NDArray[np.bool_]
 
-_WARM = 0.001  # epsilon to begin with from the prices of a like future
+_FIRST = 0.04  # epsilon to begin with in the first future
+_WARM = 0.00025  # and from the prices of a like future: most then need no second phase
 
 
 @dataclass(frozen=True)
@@ -164,13 +167,16 @@ class _Leads:
         capacity = np.asarray(capacity, dtype=np.int64)
         reps = np.flatnonzero(capacity > 0)
         parts = [scenario] if held is None else [scenario, held]
-        values = np.concatenate([part.values[:, reps] for part in parts])
-        eligible = np.concatenate([part.eligible[:, reps] for part in parts])
-        values = np.where(eligible, values, -np.inf)
-        if not np.isfinite(values[eligible]).all():
-            raise RequestError("prices: the value of an eligible pair is not a finite number")
-        largest = np.where(eligible, np.abs(values), 0.0).max(axis=1, initial=0.0)
-        return cls(values, largest, np.asarray(eligible.any(axis=1)), scenario.values.shape[0], reps, capacity)
+        n_known, n = scenario.values.shape[0], sum(part.values.shape[0] for part in parts)
+        values, largest, may_go = np.empty((n, reps.size)), np.empty(n), np.empty(n, dtype=np.bool_)
+        for start, part in zip((0, n_known), parts, strict=False):
+            end = start + part.values.shape[0]
+            given = np.ascontiguousarray(part.values, dtype=np.float64)
+            if not compiled(_gather)(
+                given, part.eligible, reps, values[start:end], largest[start:end], may_go[start:end]
+            ):
+                raise RequestError("prices: the value of an eligible pair is not a finite number")
+        return cls(values, largest, may_go, n_known, reps, capacity)
 
     def with_places(self, capacity: Integers) -> _Leads:
         """The same leads and reps with other places; a rep without any is ruled out."""
@@ -183,6 +189,23 @@ class _Leads:
         )
 
 
+def _gather(values: Any, eligible: Any, reps: Any, found: Any, largest: Any, may_go: Any) -> bool:
+    """Write (n, K) values at `reps`, -inf where not eligible; False where an eligible one is not finite."""
+    finite = True
+    for i in range(found.shape[0]):
+        largest[i], may_go[i] = 0.0, False
+        for k in range(reps.size):
+            value = values[i, reps[k]]
+            if eligible[i, reps[k]]:
+                may_go[i] = True
+                finite = finite and np.isfinite(value)
+                largest[i] = max(largest[i], abs(value))
+            else:
+                value = -np.inf
+            found[i, k] = value
+    return finite
+
+
 def _unbounded(leads: _Leads, counts: Integers, rng: np.random.Generator, most_leads: int, tolerance: float) -> Floats:
     """(R,) prices averaged over futures of as many new leads as `counts` says, where only capacity binds.
 
@@ -192,7 +215,7 @@ def _unbounded(leads: _Leads, counts: Integers, rng: np.random.Generator, most_l
 
     held = np.arange(leads.n_known, len(leads.values))
     place, before = np.zeros(leads.capacity.size), None
-    scaled, scale, net = leads, 1.0, leads.values
+    scaled, scale, net, turned = leads, 1.0, leads.values, np.ascontiguousarray(leads.values.T)
     for count in counts:
         drawn, places = _drawn(leads.n_known, int(count), leads.capacity, rng, most_leads)
         future = leads.with_places(places)
@@ -202,11 +225,13 @@ def _unbounded(leads: _Leads, counts: Integers, rng: np.random.Generator, most_l
         largest = float(future.largest[rows].max(initial=0.0)) or 1.0
         if largest != scale or future is not scaled:
             scaled, scale, net = future, largest, future.values / largest
+            turned = np.ascontiguousarray(net.T)
         open_ = future.capacity[future.reps]
-        start = None if before is None else before / scale
-        solved = auction(net, rows, np.zeros(rows.size), np.minimum(open_, rows.size + 1), start, tolerance, _WARM)
+        start, first = (np.zeros(open_.size), _FIRST) if before is None else (before / scale, _WARM)
+        places_open = np.minimum(open_, rows.size + 1)
+        solved = auction(net, rows, np.zeros(rows.size), places_open, start, tolerance, first, turned)
         margin = kernels.price_margins(
-            net, rows, np.zeros(rows.size), open_, solved.filled, solved.choice, solved.price
+            turned, rows, np.zeros(rows.size), open_, solved.filled, solved.choice, solved.price
         )
         place[future.reps] += 0.5 * scale * (np.where(np.isfinite(margin), margin, 0.0) + solved.price)
         before = solved.price * scale

@@ -135,11 +135,12 @@ def _auction(net: Floats, hold: Floats, places: Integers, start: Floats | None, 
 
 def auction(
     net: Floats, rows: Integers, hold: Floats, places: Integers, start: Floats | None, tolerance: float,
-    first: float = 0.01,
+    first: float = 0.01, by_rep: Floats | None = None,
 ) -> Solved:  # fmt: skip
     """Phases of falling epsilon until the duality gap is within `tolerance`; lead i has row `rows[i]` of `net`.
 
-    `first`: the epsilon that prices to start from (of a problem much like this one) are bid up with.
+    `first`: the epsilon that prices to start from (of a problem much like this one) are bid up with. `by_rep`: `net`
+    turned, contiguous, where it is at hand.
     """
     from models.routing import kernels
 
@@ -147,8 +148,9 @@ def auction(
     price, filled = np.zeros(places.size), np.zeros(places.size, dtype=np.int64)
     begin = price.copy() if start is None else np.asarray(start, dtype=np.float64)
     epsilon = _COLD if start is None else first
+    turned = np.ascontiguousarray(net.T) if by_rep is None else by_rep
     gap = kernels.auction(
-        net, rows, hold, places, begin, epsilon, _SHRINK, tolerance, _MOST_PHASES, choice, price, filled
+        net, turned, rows, hold, places, begin, epsilon, _SHRINK, tolerance, _MOST_PHASES, choice, price, filled
     )
     return Solved(choice, price, filled, float(gap))
 

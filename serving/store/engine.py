@@ -31,7 +31,7 @@ from serving.store.events import EventReader, EventWriter
 from serving.store.keys import ApiKey, KeyReader, KeyWriter
 from serving.store.outbox import OutboxReader, OutboxWriter, Subscription
 from serving.store.receipts import ReceiptReader, ReceiptWriter
-from serving.store.session import Clock, StoreBusyError, StoreError, StoreUnavailableError
+from serving.store.session import Clock, StoreBusyError, StoreError, StoreUnavailableError, driven
 from serving.store.shadow import ShadowReader, ShadowWriter
 
 _WAIT_SECONDS: Final = 30.0
@@ -95,6 +95,7 @@ class Store:
         self._writing = threading.local()
         self._engine = _engine(self.url, wait_seconds)
         self._write_engine = self._engine.execution_options(fairlead_writer=True)
+        self._kept: Connection | None = None
         try:
             self._migrate()
         except BaseException:
@@ -113,6 +114,8 @@ class Store:
 
     def close(self) -> None:
         """Close all connections; SQLite folds its write-ahead log into the file."""
+        with self._writer:
+            self._let_go()
         self._engine.dispose()
 
     def __enter__(self) -> Store:
@@ -140,11 +143,41 @@ class Store:
             raise StoreBusyError(f"the store was busy for {self._wait_seconds:g} seconds; try again")
         self._writing.now = True
         try:
-            with _translated(), self._write_engine.connect() as connection, connection.begin():
+            with _translated(), self._turn() as connection:
                 yield Transaction(connection, self._clock, subscriptions=self.subscriptions)
         finally:
             self._writing.now = False
             self._writer.release()
+
+    @contextmanager
+    def _turn(self) -> Iterator[Connection]:
+        """The writer's connection inside a transaction."""
+        if self.dialect != "sqlite":
+            with self._write_engine.connect() as connection, connection.begin():
+                yield connection
+            return
+        # One connection is kept for writing, and the driver itself begins and commits: SQLAlchemy's own account of
+        # a transaction costs more than the transaction, and is opened only by statements that go through it.
+        if self._kept is None:
+            self._kept = self._write_engine.connect()
+        kept = self._kept
+        try:
+            cursor = kept.connection.cursor()
+            driven(kept, cursor, "BEGIN IMMEDIATE")
+            yield kept
+            if kept.in_transaction():
+                kept.commit()
+            else:
+                driven(kept, cursor, "COMMIT")
+        except BaseException:
+            self._let_go()
+            raise
+
+    def _let_go(self) -> None:
+        """Give the writer's connection back; what it has not committed is rolled back."""
+        kept, self._kept = self._kept, None
+        if kept is not None:
+            kept.close()
 
     def copy_to(self, path: Path) -> None:
         """A whole copy as of one moment in a SQLite file that is not there yet, while others read and write.
@@ -261,8 +294,8 @@ def _sqlite(url: URL, wait_seconds: float) -> Engine:
 
     @event.listens_for(engine, "begin")
     def begin(connection: Connection) -> None:
-        writer = connection.get_execution_options().get("fairlead_writer")
-        connection.exec_driver_sql("BEGIN IMMEDIATE" if writer else "BEGIN")
+        if not connection.get_execution_options().get("fairlead_writer"):  # a writer has begun already
+            connection.exec_driver_sql("BEGIN")
 
     return engine
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 from sqlalchemy import Connection
@@ -38,21 +38,30 @@ class Session:
 
     connection: Connection
     clock: Clock
+    _cursor: Any = field(default=None, init=False, repr=False)
 
     def run(self, statement: str, *values: object) -> list[tuple[Any, ...]]:
         """Rows of a statement with `?` for values, by the driver itself: what every decision asks must cost little."""
-        dialect = self.connection.dialect
-        driver = dialect.dbapi
-        assert driver is not None
-        ours = statement if dialect.name == "sqlite" else statement.replace("?", "%s")
-        cursor = self.connection.connection.cursor()
-        try:
-            cursor.execute(ours, values)
-            return list(cursor.fetchall()) if cursor.description is not None else []
-        except driver.Error as error:
-            raise DBAPIError.instance(ours, None, error, driver.Error, dialect=dialect) from error
-        finally:
-            cursor.close()
+        return driven(self.connection, self._opened(), statement, *values)
+
+    def _opened(self) -> Any:
+        """The driver's cursor: one for all statements, as each is read to its end."""
+        if self._cursor is None:
+            self._cursor = self.connection.connection.cursor()
+        return self._cursor
+
+
+def driven(connection: Connection, cursor: Any, statement: str, *values: object) -> list[tuple[Any, ...]]:
+    """Rows of a statement with `?` for values, run by the driver's cursor; errors are those of SQLAlchemy."""
+    dialect = connection.dialect
+    ours = statement if dialect.name == "sqlite" else statement.replace("?", "%s")
+    driver = dialect.dbapi
+    assert driver is not None
+    try:
+        cursor.execute(ours, values)
+        return list(cursor.fetchall()) if cursor.description is not None else []
+    except driver.Error as error:
+        raise DBAPIError.instance(ours, None, error, driver.Error, dialect=dialect) from error
 
 
 def to_text(value: object) -> str:

@@ -89,7 +89,7 @@ def number(lang: Lang, value: float | None, digits: int = 0, *, signed: bool = F
     if value is None or not math.isfinite(value):
         return "–"
     text = f"{abs(value):,.{digits}f}"
-    zero = not any(c in "123456789" for c in text)
+    zero = not text.strip("0.,")
     sign = "" if zero else MINUS if value < 0 else "+" if signed else ""
     return sign + text
 

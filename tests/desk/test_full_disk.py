@@ -40,6 +40,7 @@ def test_a_full_disk_is_503_nothing_acknowledged_is_lost_and_room_brings_it_back
     with sqlite3.connect(made.home / "fairlead.db") as reader:
         quota["pages"] = reader.execute("PRAGMA page_count").fetchone()[0] + 8
     reader.close()
+    store._let_go()  # the connection kept for writing
     store._engine.dispose()
     acknowledged, refused = {}, None
     for at in range(1, 200):

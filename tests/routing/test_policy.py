@@ -212,3 +212,26 @@ def test_where_reps_are_alike_a_lead_waits_below_the_price_and_else_goes_by_load
     assert (goes.rep, goes.policy) == (0, "rule")
     assert decide(desk([3.0, 3.0, 3.0], used=[2, 4, 0]), None, fair, rng()).rep == 2
     assert decide(desk([3.0, 3.0, 3.0], used=[2, 4, 0]), prices([0.0, 0.0, 0.0]), fair, rng()).rep == 2
+
+
+@pytest.mark.parametrize("n_open", [0, 3, 7, 60])
+@pytest.mark.parametrize("label", ["priced", "rule"])
+def test_the_first_of_the_order_are_those_of_a_whole_sort(n_open, label):
+    from models.routing.policy import _order, load_share
+
+    generator = np.random.default_rng(n_open)
+    for _ in range(50):
+        value = np.round(generator.normal(size=60), 1)  # with ties
+        value[generator.random(60) < 0.05] = np.nan
+        exclusion = np.full(60, int(Exclusion.FULL))
+        exclusion[generator.permutation(60)[:n_open]] = 0
+        candidates = Candidates(
+            value, np.full(60, 0.5), exclusion, generator.integers(0, 4, 60), np.full(60, 4), np.zeros(60, np.int64)
+        )
+        net = np.where(exclusion == 0, value - 0.5, -np.inf)
+        open_, load = exclusion == 0, load_share(candidates)
+        score = np.nan_to_num(np.where(open_, -load if label == "rule" else net, -np.inf), nan=-np.inf)
+        worth = np.nan_to_num(value, nan=-np.inf)
+        whole = np.lexsort((-worth, -score, ~open_))
+        found = _order(net, candidates, exclusion, PolicySettings(), label, load, 7)
+        assert found.tolist() == whole[:7].tolist()

@@ -170,10 +170,31 @@ def test_the_largest_dual_is_what_one_place_fewer_costs():
     rows = generator.integers(0, 60, 90)  # some leads are alike, and more come than there are places
     values /= values.max()
     solved = auction(values, rows, np.zeros(90), places, None, 1e-6)
-    found = kernels.price_margins(values, rows, np.zeros(90), places, solved.filled, solved.choice, solved.price)
+    turned = np.ascontiguousarray(values.T)
+    found = kernels.price_margins(turned, rows, np.zeros(90), places, solved.filled, solved.choice, solved.price)
     fewer = [best(values[rows], places) - best(values[rows], places - (np.arange(12) == j)) for j in range(12)]
     assert min(fewer) > 0.1  # the case is one of scarcity
     assert found == pytest.approx(fewer, abs=2e-3)
     warm = auction(values, rows, np.zeros(90), places, solved.price * 0.8, 1e-6, 0.002)
     assert warm.gap <= 1e-6
     assert values[rows, warm.choice][warm.choice >= 0].sum() == pytest.approx(best(values[rows], places), rel=1e-5)
+
+
+def test_leads_that_look_at_a_list_of_reps_first_bid_as_if_they_looked_at_all():
+    from models.routing import kernels
+
+    generator = rng()
+    for hold in (0.0, 0.3):
+        net = np.round(generator.random((30, 120)), 2)  # many equal values
+        net[generator.random(net.shape) < 0.3] = -np.inf
+        rows, places = generator.integers(0, 30, 400), generator.integers(1, 5, 120)
+        offsets = np.concatenate([[0], np.cumsum(places)]).astype(np.int64)
+        answers = []
+        for n_listed in (0, 4, 16, 500):
+            owner, paid = np.zeros(offsets[-1], np.int64), np.zeros(offsets[-1])
+            price, filled, choice = np.zeros(120), np.zeros(120, np.int64), np.full(400, -1)
+            holds = np.full(400, hold)
+            n = kernels.bid_forward(net, rows, holds, offsets, owner, paid, price, filled, choice, 0.01, n_listed)
+            answers.append((n, choice.tolist(), price.tolist(), filled.tolist(), paid.tolist()))
+        assert answers[0][0] > 400  # leads drive each other out
+        assert all(answer == answers[0] for answer in answers[1:])
