@@ -5,7 +5,8 @@ process at the rate given, whether or not earlier ones are answered, so that a s
 server's processes used (`/proc`), by requests answered. All three have 300 trees and score every rep; the usual
 stack is that of `benchmarks.decision` behind FastAPI; `mlflow models serve` only scores the frame it is sent, without
 reasons and without a record.
-`--soak MINUTES` keeps ours under the rate for that long instead and prints its resident memory over time.
+`--soak MINUTES` keeps ours under the rate for that long instead, every sixth request an event, and prints its resident
+memory by minute and its slope.
 """
 
 from __future__ import annotations
@@ -92,9 +93,9 @@ def resident_mb(pid: int) -> float:
 
 
 async def load(
-    url: str, body_of: Callable[[int], Any], rate: float, seconds: float, seed: int, headers: dict[str, str]
+    asked: Callable[[int], tuple[str, Any]], rate: float, seconds: float, seed: int, headers: dict[str, str]
 ) -> tuple[list[float], int]:
-    """Latencies (ms) of Poisson arrivals, and how many were not answered with success."""
+    """Latencies (ms) of Poisson arrivals, and how many were not answered with success; `asked`: address and body."""
     rng = np.random.default_rng(seed)
     at = np.cumsum(rng.exponential(1.0 / rate, int(rate * seconds)))
     found: list[float] = []
@@ -108,7 +109,8 @@ async def load(
             await asyncio.sleep(max(at[i] - (time.perf_counter() - began), 0.0))
             sent = began + at[i]  # late senders count as latency: the client must not hide a queue
             try:
-                answer = await client.post(url, json=body_of(i), headers=headers)
+                url, body = asked(i)
+                answer = await client.post(url, json=body, headers=headers)
                 failed += answer.status_code >= 300
             except httpx.HTTPError:
                 failed += 1
@@ -167,7 +169,7 @@ def measure(
             if answer.status_code >= 300:
                 raise SystemExit(f"{name} answered {answer.status_code}: {answer.text[:500]}")
     before = cpu_seconds(child.pid)
-    found, failed = asyncio.run(load(url, lambda i: body_of(i + warm), rate, seconds, 1, headers))
+    found, failed = asyncio.run(load(lambda i: (url, body_of(i + warm)), rate, seconds, 1, headers))
     spent = cpu_seconds(child.pid) - before
     return Measured(name, 1e3 * spent / max(len(found), 1), len(found), failed, found)
 
@@ -228,24 +230,67 @@ def leads_over_weeks(core: Core, n: int) -> list[dict[str, Any]]:
     return bodies
 
 
-def soak(child: subprocess.Popen[bytes], url: str, bodies: list[dict[str, Any]], rate: float, minutes: float) -> None:
-    """Keep the server under load and print its resident memory every tenth of the time."""
-    part = minutes * 60 / 10
-    n_part = int(rate * part)
-    seen = []
-    for k in range(10):
-        cut = bodies[k * n_part : (k + 1) * n_part]
+def calls_on(core: Core, n: int) -> list[dict[str, Any]]:
+    """Bodies of `POST /v1/events`: a call each on a lead handed over lately, one a minute after the data end."""
+    overs, end = core.session.tables.assignments.tail(200), core.state().board.as_of
+    rows = list(zip(overs["lead_id"], overs["rep_id"], strict=True))
+    return [
+        {
+            "table": "activities",
+            "rows": [{
+                "activity_id": f"S{i}", "lead_id": str(rows[i % len(rows)][0]), "rep_id": str(rows[i % len(rows)][1]),
+                "occurred_at": moments.iso(end + i * 60_000_000), "kind": "call", "minutes": 5,
+            }],
+        }
+        for i in range(n)
+    ]  # fmt: skip
+
+
+def waiting(url: str) -> int:
+    """Leads that wait, as the server counts them."""
+    text = httpx.get(url, trust_env=False, timeout=60).text
+    return int(float(next(line.split()[-1] for line in text.splitlines() if line.startswith("fairlead_held_leads"))))
+
+
+def soak(
+    child: subprocess.Popen[bytes], url: str, bodies: list[dict[str, Any]], calls: list[dict[str, Any]],
+    rate: float, minutes: int,
+) -> None:  # fmt: skip
+    """Keep the server under load, an event after every fifth decision, and print its resident memory by minute.
+
+    The slope is that of the minutes after the first third, and of the waiting leads among them, which take memory by
+    right: least squares on both.
+    """
+    decisions, events = f"{url}/v1/assignments", f"{url}/v1/events"
+    seen: list[tuple[float, int]] = []
+    n_decided = n_sent = 0
+    for minute in range(1, minutes + 1):
+        asked: list[tuple[str, Any]] = []
+        while len(asked) < int(rate * 60):
+            if len(asked) % 6 == 5:
+                asked.append((events, calls[n_sent]))
+                n_sent += 1
+            else:
+                asked.append((decisions, bodies[n_decided]))
+                n_decided += 1
         before = cpu_seconds(child.pid)
-        found, failed = asyncio.run(load(url, cut.__getitem__, rate, part, k, {"Accept-Language": "en"}))
-        seen.append(resident_mb(child.pid))
+        found, failed = asyncio.run(load(asked.__getitem__, rate, 60.0, minute, {"Accept-Language": "en"}))
+        seen.append((resident_mb(child.pid), waiting(f"{url}/metrics")))
         said = {
-            "minute": round((k + 1) * part / 60, 1), "rss_mb": round(seen[-1], 1), "answered": len(found),
-            "failed": failed, "cpu_ms": round(1e3 * (cpu_seconds(child.pid) - before) / max(len(found), 1), 2),
+            "minute": minute, "rss_mb": round(seen[-1][0], 1), "waiting": seen[-1][1], "decisions": n_decided,
+            "events": n_sent, "failed": failed,
+            "cpu_ms": round(1e3 * (cpu_seconds(child.pid) - before) / max(len(found), 1), 2),
             "p50_ms": round(statistics.median(found), 1), "p99_ms": round(float(np.percentile(found, 99)), 1),
         }  # fmt: skip
         print(json.dumps(said), flush=True)
-    slope = float(np.polyfit(np.arange(5, 10) * part / 60, seen[5:], 1)[0])
-    print(f"second half: {seen[5]:.1f} to {seen[-1]:.1f} MB, {60 * slope:+.1f} MB an hour")
+    late = np.array(seen[minutes // 3 :])
+    rows = np.column_stack([np.ones(len(late)), np.arange(len(late)), late[:, 1] - late[:, 1].mean()])
+    slope = np.linalg.lstsq(rows, late[:, 0], rcond=None)[0]
+    plain = np.polyfit(np.arange(len(late)), late[:, 0], 1)[0]
+    print(
+        f"after minute {minutes // 3}: {late[0, 0]:.1f} to {late[-1, 0]:.1f} MB, {60 * plain:+.1f} MB an hour; "
+        f"{60 * slope[1]:+.1f} MB an hour beside what goes with waiting leads"
+    )
 
 
 def compare(asked: argparse.Namespace, folder: Path) -> None:
@@ -259,14 +304,14 @@ def compare(asked: argparse.Namespace, folder: Path) -> None:
     desk = usual_desk(core, classifier, names, folder)
     (folder / "usual.pickle").write_bytes(pickle.dumps((desk.reps, classifier, names)))
     n = int(asked.rate * max(asked.seconds, 60 * asked.soak)) + 400
-    bodies = leads_over_weeks(core, n)
+    bodies, calls = leads_over_weeks(core, n), calls_on(core, n)
     core.close()
     port = free_port()
     ours = [sys.executable, "-m", "benchmarks.decision_load", "--serve", "ours", str(folder), str(port)]
     url = f"http://127.0.0.1:{port}/v1/assignments"
     with running(ours, port, "/healthz", folder / "ours.log") as child:
         if asked.soak:
-            soak(child, url, bodies, asked.rate, asked.soak)
+            soak(child, f"http://127.0.0.1:{port}", bodies, calls, asked.rate, asked.soak)
             return
         found = [measure("ours", child, url, bodies.__getitem__, asked.rate, asked.seconds)]
     leads = frame.sample(n, random_state=0, replace=True).to_dict("records")
@@ -318,7 +363,7 @@ def main() -> None:
     given.add_argument("--rate", type=float, default=10.0, help="requests a second")
     given.add_argument("--seconds", type=float, default=40.0)
     given.add_argument("--leaves", type=int, default=31)
-    given.add_argument("--soak", type=float, default=0.0, metavar="MINUTES")
+    given.add_argument("--soak", type=int, default=0, metavar="MINUTES")
     given.add_argument("--serve", nargs=3, metavar=("STACK", "FOLDER", "PORT"), help=argparse.SUPPRESS)
     asked = given.parse_args()
     if asked.serve:
