@@ -43,7 +43,7 @@ from serving.core import Core
 from serving.session import open_session
 
 _TICKS = os.sysconf("SC_CLK_TCK")
-_START_SECONDS = 120
+_START_SECONDS = 600
 
 
 class Asked(BaseModel):
@@ -295,10 +295,10 @@ def soak(
 
 def compare(asked: argparse.Namespace, folder: Path) -> None:
     """Make a world, then load each server in turn."""
-    write_world(folder / "data", WorldConfig(n_reps=asked.reps, n_months=asked.months, seed=0))
+    write_world(folder / "data", WorldConfig(n_reps=asked.reps, n_months=asked.months, seed=asked.seed))
     (folder / "home").mkdir()
     core = open_session(folder / "data", folder / "home", None).core()
-    unit, frame, classifier, names = trained(core.session.tables, 0, asked.leaves)
+    unit, frame, classifier, names = trained(core.session.tables, asked.seed, asked.leaves)
     core.use(unit)
     (folder / "unit.pickle").write_bytes(pickle.dumps(unit))
     desk = usual_desk(core, classifier, names, folder)
@@ -360,6 +360,7 @@ def main() -> None:
     given = argparse.ArgumentParser()
     given.add_argument("--reps", type=int, default=200)
     given.add_argument("--months", type=int, default=3)
+    given.add_argument("--seed", type=int, default=0)
     given.add_argument("--rate", type=float, default=10.0, help="requests a second")
     given.add_argument("--seconds", type=float, default=40.0)
     given.add_argument("--leaves", type=int, default=31)
