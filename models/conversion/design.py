@@ -37,6 +37,7 @@ MOST_INTERACTIONS: Final = 6
 MOST_BANDS: Final = 10
 BAND_CORRELATION: Final = 0.8
 MOST_BANDED: Final = 3
+_COMMON_TO_BANDS = 0.01  # variance of what all bands of a number share
 MOST_CELLS_A_REP: Final = 120
 _FEWEST_DISTINCT_FOR_CURVE = 12
 _COMMON_MISSING = 0.01
@@ -192,17 +193,13 @@ class Design:
 
     @cached_property
     def cell_structure(self) -> Floats | None:
-        """(K, K) inverse of the prior correlation of a rep's effects: neighbouring bands of a number are alike.
-
-        None where none is banded.
-        """
+        """(K, K) inverse of the prior covariance of a rep's effects at variances of one; None where none is banded."""
         if self.mode == "lead_only" or not any(term.edges for term in self.interactions):
             return None
-        blocks = [np.eye(1)]
+        blocks: list[Floats] = [np.eye(1)]
         for term in self.interactions:
-            at = np.arange(len(term.levels))
-            alike = BAND_CORRELATION ** np.abs(at[:, None] - at[None, :]) if term.edges else np.eye(len(at))
-            blocks.append(np.linalg.inv(alike))
+            n = len(term.levels)
+            blocks.append(np.asarray(np.linalg.inv(_band_covariance(n)), dtype=np.float64) if term.edges else np.eye(n))
         return np.asarray(block_diag(*blocks))
 
     def encode(self, frame: pd.DataFrame, sides: Sequence[Side] = ("lead", "rep", "pair")) -> Encoded:
@@ -281,6 +278,19 @@ class Design:
             for part in ("levels", "interactions")
         )
         return cls(saved["mode"], numbers, levels, interactions)
+
+
+def _band_covariance(n: int) -> Floats:
+    """(n, n) of mean variance one: neighbouring bands are alike, and hardly anything is common to all of them.
+
+    What is common to all bands is the rep himself: left in, the two variances could not be told apart.
+    """
+    at = np.arange(n)
+    alike = BAND_CORRELATION ** np.abs(at[:, None] - at[None, :])
+    centre = np.eye(n) - 1.0 / n
+    found = centre @ alike @ centre
+    found *= n / max(float(np.trace(found)), 1e-12)
+    return np.asarray(found + _COMMON_TO_BANDS)
 
 
 def dense_rows(encoded: Encoded, n_levels: int) -> Floats:

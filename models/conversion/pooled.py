@@ -2,7 +2,9 @@
 
 log-odds of winning = fixed effects (each group of them shrunk by its own estimated variance) + the rep's intercept
 + rep x industry, rep x source, ... Newton steps on the observed-data likelihood alternate with updates of the
-variances (Laplace approximation; MacKay's fixed point, which is Fellner-Schall's for this model and REML-like).
+variances (Laplace approximation, REML-like): of fixed effects by MacKay's fixed point, of reps' effects by scoring
+steps on the same equation. Where a rep's data say little of an effect the fixed point moves by a few hundredths of the
+way a round; a fit stopped there believes in effects that are not there, and too little in those that are.
 
 An open lead contributes log(p S_win + (1 - p) S_loss): its gradient is q - p with q its chance given its age, its
 weight p(1 - p) - q(1 - q), what staying open really tells; a lead handed over just now tells nothing.
@@ -152,8 +154,11 @@ class _State:
         self.beta[0] = self.centre
         self.effects = np.zeros((rows.n_reps, rows.n_cells))
         self.variances = {name: 0.09 if name in groups.cells else 0.25 for name in groups.names()}
-        # What the last plain step of the variances changed in each standard deviation; empty after a leap.
+        # What the last step of a fixed effects' variance changed in its standard deviation; empty after a leap.
         self.stepped: dict[str, float] = {}
+        # Of reps' variances: the last slope, and the share of a scoring step that is taken.
+        self.slopes: dict[str, float] = {}
+        self.pace: dict[str, float] = {}
         if start is not None and start.effects.shape == self.effects.shape and start.beta.shape == self.beta.shape:
             self.beta, self.effects, self.variances = start.beta.copy(), start.effects.copy(), dict(start.variances)
 
@@ -188,17 +193,19 @@ class _State:
         return factor, float(np.abs(size * step_eta).max(initial=0.0))
 
     def update_variances(self, factor: ArrowFactor, held: Mapping[str, float]) -> float:
-        """MacKay's fixed point, every second step a leap; the largest change of a standard deviation before leaping.
+        """A step of each variance; the largest change of a standard deviation before leaping.
 
-        The fixed point nears its end by a constant share a step, so two steps tell where it ends (Aitken's delta
-        squared, by standard deviation): half of the steps for the same end.
+        Of fixed effects every second step is a leap: MacKay's fixed point nears its end by a constant share a step, so
+        two steps tell where it ends (Aitken's delta squared, by standard deviation).
         """
         change, stepped = 0.0, dict[str, float]()
-        squares, freed = _sums_by_group(self, factor)
+        sums = _sums_by_group(self, factor)
         for name, old in self.variances.items():
-            prior = 0.0 if name in self.groups.cells else 1.0
-            size = _GROUPED_PRIOR if name in self.groups.grouped else _FIXED_PRIOR
-            new = (squares[name] + prior * size) / max(freed[name] + prior, 1e-12)
+            if name in self.groups.cells:
+                new = old * (1.0 + self.scoring_step(name, sums[name], old))
+            else:
+                size = _GROUPED_PRIOR if name in self.groups.grouped else _FIXED_PRIOR
+                new = (sums[name].square + size) / max(sums[name].free + 1.0, 1e-12)
             new = min(max(new, old / 8.0, LEAST_VARIANCE), old * 8.0, _MOST_VARIANCE)
             new = held.get(name, new)
             step = new**0.5 - old**0.5
@@ -206,11 +213,19 @@ class _State:
             if name in self.stepped and name not in held:
                 new = max(new**0.5 + _leap(step, self.stepped[name]), 0.5 * new**0.5) ** 2
                 new = min(max(new, LEAST_VARIANCE), _MOST_VARIANCE)
-            else:
+            elif name not in self.groups.cells:
                 stepped[name] = step
             self.variances[name] = float(new)
         self.stepped = stepped
         return change
+
+    def scoring_step(self, name: str, sums: _Sums, old: float) -> float:
+        """Relative step of the variance of a kind of rep effects; halved for good each time that it turns round."""
+        slope = sums.square / old - sums.free
+        turned = slope * self.slopes.get(name, slope) < 0.0
+        self.pace[name] = self.pace.get(name, 1.0) * (0.5 if turned else 1.0)
+        self.slopes[name] = slope
+        return self.pace[name] * slope / max(sums.information, 1e-12)
 
 
 def _leap(step: float, before: float) -> float:
@@ -219,19 +234,32 @@ def _leap(step: float, before: float) -> float:
     return step * share / (1.0 - share) if 0.0 < share <= _MOST_SHARE else 0.0
 
 
-def _sums_by_group(state: _State, factor: ArrowFactor) -> tuple[dict[str, float], dict[str, float]]:
-    """Sum of squared effects, and effective number of effects, of each group."""
+@dataclass
+class _Sums:
+    """Of a group: sum of squared effects, effective number of effects, and twice the information on the log of its
+    variance."""
+
+    square: float = 0.0
+    free: float = 0.0
+    information: float = 0.0
+
+
+def _sums_by_group(state: _State, factor: ArrowFactor) -> dict[str, _Sums]:
     structure = state.groups.unit_precision
-    spread = np.concatenate([np.diag(factor.fixed_covariance), factor.block_variances(structure).sum(axis=0)])
-    square = np.concatenate([state.beta**2, ((state.effects @ structure) * state.effects).sum(axis=0)])
-    count = np.concatenate([np.ones(len(state.beta)), np.full(state.rows.n_cells, float(state.rows.n_reps))])
-    squares = dict.fromkeys(state.variances, 0.0)
-    freed = dict.fromkeys(state.variances, 0.0)
-    for at, name in enumerate(state.groups.fixed + state.groups.cells):
+    fixed = np.diag(factor.fixed_covariance)
+    cells = factor.block_variances(structure)
+    squares = ((state.effects @ structure) * state.effects).sum(axis=0)
+    sums = {name: _Sums() for name in state.variances}
+    for at, name in enumerate(state.groups.fixed):
         if name:
-            squares[name] += float(square[at])
-            freed[name] += float(count[at] - spread[at] / state.variances[name])
-    return squares, freed
+            sums[name].square += float(state.beta[at] ** 2)
+            sums[name].free += float(1.0 - fixed[at] / state.variances[name])
+    for at, name in enumerate(state.groups.cells):
+        kept = 1.0 - cells[:, at] / state.variances[name]
+        sums[name].square += float(squares[at])
+        sums[name].free += float(kept.sum())
+        sums[name].information += float((kept**2).sum())
+    return sums
 
 
 def fit_pooled(

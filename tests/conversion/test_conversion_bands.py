@@ -10,8 +10,10 @@ import pytest
 from models.conversion.columns import PairColumns, bandable
 from models.conversion.design import Design, learn_design
 from models.conversion.model import ConversionModel
-from models.conversion.pooled import Groups
+from models.conversion.pooled import FitOptions, Groups
 from models.conversion.predictor import train_pooled
+
+KINDS = ("rep", "rep x industry", "rep x lead_employees")
 
 
 def sized(world, seed, sd_size, n=6_000, n_reps=20, column="lead_employees"):
@@ -70,12 +72,28 @@ def test_bands_survive_json_and_a_missing_number_has_no_cell(world):
     assert {len(t.levels) for t in few.interactions if t.name == "lead_employees"} == {3}
 
 
-def test_the_prior_of_bands_is_a_correlation_that_falls_with_distance(world):
+def test_the_prior_of_bands_falls_with_distance_and_leaves_to_the_rep_what_all_bands_share(world):
     pairs, columns, _, _ = sized(world, 6, 0.5, n=1_500)
     design = learn_design(pairs, columns)
     groups = Groups(design.fixed_groups, design.cell_groups, design.cell_structure)
     alike = np.linalg.inv(groups.unit_precision)
     mine = np.flatnonzero([name == "rep x lead_employees" for name in groups.cells])
-    np.testing.assert_allclose(np.diag(alike), 1.0, atol=1e-9)
-    assert (np.diff(alike[mine[0], mine]) < 0).all()
-    assert np.abs(alike[np.ix_(mine, [0])]).max() < 1e-9
+    assert len(mine) == 10
+    block = alike[np.ix_(mine, mine)]
+    assert np.diag(block).mean() == pytest.approx(1.01)
+    assert (np.diff(block[0, :8]) < 0).all()
+    assert block.mean() == pytest.approx(0.01)  # variance of the mean over bands
+    others = np.setdiff1d(np.arange(len(alike)), mine)
+    assert np.abs(alike[np.ix_(mine, others)]).max() < 1e-9
+
+
+@pytest.mark.parametrize("sd", [0.0, 0.5])
+def test_variances_do_not_depend_on_where_their_estimation_starts(world, sd):
+    pairs, columns, _, as_of = sized(world, 6, sd, n=2_400, n_reps=40)
+    found = [
+        train_pooled(pairs, columns, "pairs", as_of, FitOptions(guess=dict.fromkeys(KINDS, start))).fit.variances
+        for start in (0.01, 0.36)
+    ]
+    assert found[0].keys() >= set(KINDS)
+    for name in KINDS:
+        assert found[0][name] ** 0.5 == pytest.approx(found[1][name] ** 0.5, abs=0.02)
