@@ -18,15 +18,13 @@ from __future__ import annotations
 
 import argparse
 import time
-from collections.abc import Callable
 
-import lightgbm as lgb
 import numpy as np
 import pandas as pd
 from scipy.special import expit
-from sklearn.linear_model import LogisticRegression
 
-from benchmarks.estimate_worlds import COLUMNS, HIDDEN_SD, N_REPS, STRUCTURES, EstimateWorld, Floats, make_world
+from benchmarks.estimate_worlds import COLUMNS, HIDDEN_SD, STRUCTURES, EstimateWorld, Floats, make_world
+from benchmarks.rival_chances import Predict, lightgbm_chances, plain_chances
 from models.conversion.amount import AmountModel
 from models.conversion.model import ConversionModel
 from models.conversion.pooled import FitOptions
@@ -40,10 +38,9 @@ from models.routing.settings import PolicySettings
 LOADS = (0.8, 1.0, 1.6)
 _RECENT = 2_000
 QUICK = ("--structures", "mixed", "--loads", "1.0", "--seeds", "1", "--every", "16")
-_NUMBERS = (*COLUMNS.lead_numeric, *COLUMNS.rep_numeric)
 
 
-def by_week(world: EstimateWorld, predict: Callable[[pd.DataFrame, pd.DataFrame], Floats]) -> Floats:
+def by_week(world: EstimateWorld, predict: Predict) -> Floats:
     """(L, R) of `predict(leads, reps)` over the weeks to route and the recent leads that prices draw from."""
     found = np.zeros_like(world.p)
     rows = np.arange(max(0, world.start - _RECENT), world.stream.n_leads)
@@ -52,71 +49,6 @@ def by_week(world: EstimateWorld, predict: Callable[[pd.DataFrame, pd.DataFrame]
         moment = max(world.as_of, int(world.stream.arrived_at[mine[0]]))
         found[mine] = predict(world.leads.iloc[mine].reset_index(drop=True), world.rep_frame(moment))
     return found
-
-
-def crossed(leads: pd.DataFrame, reps: pd.DataFrame) -> pd.DataFrame:
-    """Every lead with every rep, one below the other."""
-    n_leads, n_reps = len(leads), len(reps)
-    left = leads.iloc[np.repeat(np.arange(n_leads), n_reps)].reset_index(drop=True)
-    return pd.concat([left, reps.iloc[np.tile(np.arange(n_reps), n_leads)].reset_index(drop=True)], axis=1)
-
-
-def lightgbm_chances(world: EstimateWorld) -> Floats:
-    """A plain LightGBM on resolved leads."""
-    levels = {name: sorted(world.leads[name].unique()) for name in COLUMNS.lead_categorical}
-
-    def features(frame: pd.DataFrame) -> Floats:
-        codes = [pd.Index(levels[name]).get_indexer(pd.Index(frame[name])) for name in COLUMNS.lead_categorical]
-        rep = frame["rep_id"].str[1:].astype(int)
-        return np.column_stack([*codes, rep, frame[list(_NUMBERS)].to_numpy(dtype=np.float64)]).astype(np.float64)
-
-    done = world.pairs.loc[world.pairs["y"].notna()]
-    data = lgb.Dataset(features(done), done["y"].to_numpy(), categorical_feature=[0, 1, 2, 3])
-    options = {"objective": "binary", "learning_rate": 0.05, "num_leaves": 15, "min_data_in_leaf": 40}
-    model = lgb.train({**options, "num_threads": 1, "verbosity": -1, "seed": 1}, data, 150)
-
-    def predict(leads: pd.DataFrame, reps: pd.DataFrame) -> Floats:
-        return np.asarray(model.predict(features(crossed(leads, reps)))).reshape(len(leads), len(reps))
-
-    return by_week(world, predict)
-
-
-def plain_chances(world: EstimateWorld) -> Floats:
-    """A penalised logistic regression on resolved leads; its one penalty chosen on the latest fifth."""
-
-    def features(frame: pd.DataFrame) -> Floats:
-        rep = frame["rep_id"].str[1:].astype(int).to_numpy()
-        years = frame["rep_tenure_years"].to_numpy()
-        numbers = frame[[n for n in _NUMBERS if n not in ("rep_tenure_years", "lead_employees")]].to_numpy()
-        numbers = (numbers - means) / sds
-        parts = [numbers, np.log(frame["lead_employees"].to_numpy())[:, None] - 4.0]
-        parts += [np.minimum(years, knot)[:, None] for knot in (0.5, 1.0, 2.0, 4.0)]
-        eye = np.eye(N_REPS)[rep]
-        for name in COLUMNS.lead_categorical:
-            code = pd.Index(levels[name]).get_indexer(pd.Index(frame[name]))
-            parts.append(np.eye(len(levels[name]))[code])
-            if name in ("industry", "source"):
-                parts.append((eye[:, :, None] * np.eye(len(levels[name]))[code][:, None, :]).reshape(len(frame), -1))
-        return np.hstack([*parts, eye])
-
-    levels = {name: sorted(world.leads[name].unique()) for name in COLUMNS.lead_categorical}
-    done = world.pairs.loc[world.pairs["y"].notna()]
-    used = [n for n in _NUMBERS if n not in ("rep_tenure_years", "lead_employees")]
-    means, sds = done[used].to_numpy().mean(axis=0), done[used].to_numpy().std(axis=0)
-    x, y = features(done), done["y"].to_numpy()
-    cut = int(0.8 * len(y))
-    losses = {}
-    for strength in (0.03, 0.1, 0.3, 1.0):
-        early = LogisticRegression(C=strength, max_iter=300).fit(x[:cut], y[:cut])
-        chance = early.predict_proba(x[cut:])[:, 1]
-        losses[strength] = -float(np.mean(y[cut:] * np.log(chance) + (1 - y[cut:]) * np.log(1 - chance)))
-    model = LogisticRegression(C=min(losses, key=lambda at: losses[at]), max_iter=300).fit(x, y)
-
-    def predict(leads: pd.DataFrame, reps: pd.DataFrame) -> Floats:
-        chance = [model.predict_proba(features(crossed(leads.iloc[[i]], reps)))[:, 1] for i in range(len(leads))]
-        return np.array(chance)
-
-    return by_week(world, predict)
 
 
 def component_chances(world: EstimateWorld) -> Floats:
@@ -149,7 +81,8 @@ def rivals(world: EstimateWorld, seed: int, every: int) -> tuple[list[RoutingPol
     model = ConversionModel.fit(world.pairs, COLUMNS, np.random.default_rng(seed), world.as_of, 199)
     amounts = AmountModel.fit(world.pairs, COLUMNS)
     worth = by_week(world, amounts.expected_matrix)
-    gbm = lightgbm_chances(world) * worth
+    gbm = by_week(world, lightgbm_chances(world.pairs, COLUMNS)) * worth
+    plain = by_week(world, plain_chances(world.pairs, COLUMNS)) * worth
     mine = by_week(world, lambda leads, reps: model.predict_matrix(leads, reps).win_probability)
     by_rep = mine
     if model.findings.routing_mode == "pairs":
@@ -168,7 +101,7 @@ def rivals(world: EstimateWorld, seed: int, every: int) -> tuple[list[RoutingPol
         RoundRobin(stream), LeastBusy(stream), TieredByTenure(stream, world.tenure_years, score, name="tiered"),
         QuotaQueues(stream, score, name="bayes_quota"), Greedy(stream, gbm, name="lgbm_greedy"),
         priced(gbm, "lgbm_prices"),
-        FixedPrices(stream, plain_chances(world) * worth, np.random.default_rng(seed), name="plain_fixed"),
+        FixedPrices(stream, plain, np.random.default_rng(seed), name="plain_fixed"),
         ours, priced(by_rep * worth, "by_rep"), priced(component_chances(world) * worth, "components"),
         priced(knowable_chances(world) * (world.value / world.p), "knowable"), priced(world.value, "truth"),
     ]  # fmt: skip
