@@ -47,7 +47,8 @@ ACCESS: Final[Mapping[str, frozenset[str]]] = {
 # These say nothing about anybody, or guard themselves (/metrics: admin or loopback; webhooks: by their signatures).
 OPEN_PATHS: Final = frozenset(
     {
-        "/healthz", "/readyz", "/docs", "/docs.css", "/openapi.json", "/metrics", "/pages.css", "/sign-in",
+        "/healthz", "/readyz", "/docs", "/docs.css", "/openapi.json", "/metrics", "/pages.css",
+        "/noto-sans-sc.woff2", "/sign-in",
         "/v1/webhooks/generic", "/v1/webhooks/hubspot", "/v1/webhooks/salesforce",
     }
 )  # fmt: skip

@@ -50,6 +50,12 @@ def stylesheet(name: str) -> str:
     return (files("serving.pages") / "static" / f"{name}.css").read_text(encoding="utf-8")
 
 
+@cache
+def font_bytes() -> bytes:
+    """The Chinese font of the service's pages, as WOFF 2."""
+    return (files("serving.pages") / "static" / "noto-sans-sc.woff2").read_bytes()
+
+
 def inline_css() -> Markup:
     """All styles of a page that must stand alone in one file."""
     return Markup(stylesheet("report") + stylesheet("kept"))  # noqa: S704 our own files

@@ -28,11 +28,12 @@ from serving.pages import (
 from serving.pages.book import Book
 from serving.pages.guard import SessionKeyring, Signer, read_secret, session_cookie
 from serving.pages.prepared import PreparingError
-from serving.pages.rendering import stylesheet
+from serving.pages.rendering import font_bytes, stylesheet
 from serving.pages.visit import Site, form_of, visit_of
 from serving.texts import has
 
 _STYLE_SECONDS: Final = 31_536_000  # its address changes with its bytes
+_FONT_SECONDS: Final = 604_800
 _PREPARING_SECONDS: Final = 3
 
 plain = APIRouter(include_in_schema=False)
@@ -63,6 +64,15 @@ async def style(request: Request) -> Response:
         stylesheet("report") + stylesheet("kept") + stylesheet("pages"),
         media_type="text/css",
         headers={"Cache-Control": f"public, max-age={_STYLE_SECONDS}, immutable"},
+    )
+
+
+@plain.get("/noto-sans-sc.woff2")
+async def chinese_font(request: Request) -> Response:
+    """Chinese characters for machines that have none; licence beside the file."""
+    del request
+    return Response(
+        font_bytes(), media_type="font/woff2", headers={"Cache-Control": f"public, max-age={_FONT_SECONDS}"}
     )
 
 

@@ -13,6 +13,8 @@ import pytest
 import uvicorn
 from fastapi import Response
 
+from serving.texts import catalogue
+
 CHROMIUM = next(
     (path for name in ("chromium", "chromium-browser", "google-chrome") if (path := shutil.which(name))), None
 )
@@ -144,6 +146,31 @@ def test_the_style_is_there(tab, address):
     opened(tab, f"{address}/?lang=en")
     colour = tab.evaluate("getComputedStyle(document.querySelector('nav [aria-current]')).backgroundColor")
     assert colour == "rgb(31, 111, 139)"
+
+
+def test_chinese_has_a_font_where_the_machine_has_none(tab, address):
+    """The service's own file is taken under the policy, and draws every Chinese character of the texts by itself."""
+    opened(tab, f"{address}/?lang=zh")
+    words = sorted({one for text in catalogue("zh").values() for one in text if "\u3000" <= one <= "\u9fff"})
+    assert len(words) > 600
+    tab.evaluate(
+        """async words => {
+            const main = document.querySelector('main');
+            main.textContent = words;
+            main.style.fontFamily = '"Fairlead SC"';
+            await document.fonts.load('16px "Fairlead SC"', words);
+            await document.fonts.ready;
+        }""",
+        "".join(words),
+    )
+    browser = tab.context.new_cdp_session(tab)
+    browser.send("DOM.enable")
+    browser.send("CSS.enable")
+    root = browser.send("DOM.getDocument")["root"]["nodeId"]
+    node = browser.send("DOM.querySelector", {"nodeId": root, "selector": "main"})["nodeId"]
+    fonts = browser.send("CSS.getPlatformFontsForNode", {"nodeId": node})["fonts"]
+    assert [(one["isCustomFont"], one["glyphCount"]) for one in fonts] == [(True, len(words))]
+    assert complaints(tab) == []
 
 
 def test_the_first_key_press_offers_to_skip_the_navigation(tab, address):
