@@ -14,6 +14,8 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
 
 from features import cells, moments
 from features.contract import CELL_LIMIT, SCHEMA, Column, TableSchema
@@ -255,6 +257,9 @@ def check_references(checked: Mapping[str, Checked], against: Mapping[str, pd.Da
 
 def _found_in(values: pd.Series, targets: pd.Series) -> npt.NDArray[np.bool_]:
     """Mask of the values that `targets` holds; a few values are looked for among many targets, not the reverse."""
+    if values.dtype == "str" and targets.dtype == "str":  # pandas looks texts up as objects, 25 times as slowly
+        held = pc.is_in(pa.array(values), value_set=pa.array(targets))
+        return np.asarray(held, dtype=bool)
     if len(values) * 10 < len(targets):
         targets = targets[targets.isin(values.unique())]
     return np.asarray(values.isin(targets), dtype=bool)
