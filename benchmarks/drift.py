@@ -1,11 +1,11 @@
 """False alarms without drift, and half a standard deviation found within a month, beside two plainer tests.
 
-    python -m benchmarks.drift [--worlds 10] [--reps 60] [--months 24]
+    python -m benchmarks.drift [--worlds 20] [--reps 60] [--months 24] [--first-seed 1000]
 
 Each world is synthetic, with hidden market months, hires and leavers, and no planted drift; every month and every rep
 of it adds a part of his own to the leads' numbers (0.1 and 0.2 standard deviations), as real desks do. It is looked at
-on the first of each of its last six months: inputs, prediction, targets, and the calibration of win probabilities
-learnt before those months. Then a numeric column of the last 30 days' leads is moved by half of its standard
+on the first of each of its last six months: inputs, prediction, and outcomes against what models learnt before those
+months expected. Then a numeric column of the last 30 days' leads is moved by half of its standard
 deviation. Apart from that, half of the wins of the leads judged in the last 90 days are taken away, and the amounts won
 in the last 90 days cut by a third. `rows` is Welch's t-test on a lead's numbers, `ks` the test of Kolmogorov and
 Smirnov, both with Holm's correction; they look at numbers only.
@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import argparse
 import tempfile
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -28,17 +28,12 @@ from features.config import Config
 from features.moments import DAY, NEVER
 from features.sources import load_tables
 from features.synthetic import WorldConfig, write_world
+from models.conversion.amount import AmountModel
 from models.conversion.model import ConversionModel
 from training.datasets import Datasets, build_datasets, pair_columns
-from training.drift import (
-    DriftRules,
-    holm,
-    input_findings,
-    periods,
-    raw_columns,
-    target_days,
-    target_findings,
-)
+from training.drift import input_findings, raw_columns
+from training.outcome_drift import target_days, target_findings
+from training.shifts import DriftRules, holm, periods
 
 Floats = npt.NDArray[np.float64]
 
@@ -75,14 +70,27 @@ def as_known(pairs: pd.DataFrame, as_of: int) -> pd.DataFrame:
     )
 
 
-def old_model(sets: Datasets, as_of: int, seed: int) -> ConversionModel:
-    """Win probabilities as learnt at a moment."""
-    return ConversionModel.fit(
-        as_known(sets.pairs, as_of), pair_columns(sets.spec), np.random.default_rng(seed), as_of, n_sims=5
-    )
+@dataclass(frozen=True)
+class Champion:
+    """Models as learnt at a moment."""
+
+    conversion: ConversionModel
+    amount: AmountModel
+
+    @classmethod
+    def learnt(cls, sets: Datasets, as_of: int, seed: int) -> Champion:
+        """What a training at `as_of` would have."""
+        known, columns = as_known(sets.pairs, as_of), pair_columns(sets.spec)
+        rng = np.random.default_rng(seed)
+        return cls(ConversionModel.fit(known, columns, rng, as_of, n_sims=5), AmountModel.fit(known, columns))
+
+    def asked(self, pairs: pd.DataFrame) -> pd.DataFrame:
+        """The pairs with what the models say of each."""
+        p = self.conversion.predict(pairs).win_probability
+        return pairs.assign(prediction=p, log_amount=self.amount.log_amount(pairs))
 
 
-def target_alarms(pairs: pd.DataFrame, as_of: int, seed: int) -> tuple[bool, bool]:
+def target_alarms(pairs: pd.DataFrame, as_of: int, seed: int, champion: Champion) -> tuple[bool, bool]:
     """Whether half of the wins gone, and amounts cut by a third, are found in the newest judged periods."""
     rng = np.random.default_rng([seed, as_of // DAY])
     won = (pairs["outcome"] == "won").to_numpy()
@@ -93,22 +101,21 @@ def target_alarms(pairs: pd.DataFrame, as_of: int, seed: int) -> tuple[bool, boo
     gone = pairs.assign(outcome=pairs["outcome"].where(~(won & newest & (rng.random(len(won)) < 0.5)), "lost"))
     cheap = pairs.assign(amount=pairs["amount"] * np.where(closed > as_of - span * DAY, 0.67, 1.0))
     found = []
-    for frame, name in ((gone, "won_within"), (cheap, "log_amount")):
-        looks = target_findings(frame, as_of, np.random.default_rng(seed), DriftRules())
-        found.append(any(f.alarm for f in looks if f.name.startswith(name)))
+    for frame, name in ((gone, "won_over_expected"), (cheap, "log_amount_won")):
+        looks = target_findings(frame, as_of, np.random.default_rng(seed), DriftRules(), champion.conversion.times)
+        found.append(any(f.alarm for f in looks if f.name == name))
     return found[0], found[1]
 
 
 def alarms(
-    pairs: pd.DataFrame, sets: Datasets, as_of: int, column: str, seed: int, model: ConversionModel
+    pairs: pd.DataFrame, sets: Datasets, as_of: int, column: str, seed: int, champion: Champion
 ) -> tuple[list[bool], list[bool]]:
     """By ours, by rows, by ks: whether anything alarms, and whether the column does."""
-    known = as_known(pairs, as_of)
+    known = champion.asked(as_known(pairs, as_of))
     spec, rules, rng = sets.spec, DriftRules(), np.random.default_rng(seed)
-    known = known.assign(prediction=model.predict(known).win_probability)
     found = [
         *input_findings(known, raw_columns(spec), spec.lead_categorical, as_of, rng, rules),
-        *target_findings(known, as_of, rng, rules, model.times),
+        *target_findings(known, as_of, rng, rules, champion.conversion.times),
     ]
     ours = {f.name for f in found if f.alarm}
     period = periods(known["as_of"].to_numpy(dtype=np.int64), as_of)
@@ -129,29 +136,30 @@ def alarms(
 def main() -> None:
     """A row a world: looks with a false alarm, and shifts found."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--worlds", type=int, default=10)
+    parser.add_argument("--worlds", type=int, default=20)
     parser.add_argument("--reps", type=int, default=60)
     parser.add_argument("--months", type=int, default=24)
+    parser.add_argument("--first-seed", type=int, default=1000)
     args = parser.parse_args()
     print(f"{args.reps} reps, {args.months} months, six looks a world; ours | rows | ks")
     totals, targets = np.zeros((2, 3), dtype=np.int64), np.zeros(2, dtype=np.int64)
     looks = 0
     for seed in range(args.worlds):
-        sets = world_sets(args.reps, args.months, 1000 + seed)
+        sets = world_sets(args.reps, args.months, args.first_seed + seed)
         zone, last = sets.world.tables.zone, moments.month_of(sets.world.as_of - 1, sets.world.tables.zone)
         column = max(raw_columns(sets.spec), key=lambda name: float(sets.pairs[name].nunique()))
         since = moments.month_start(last - 5, zone)
-        model = old_model(sets, since, seed)
+        champion = Champion.learnt(sets, since, seed)
         sets = replace(sets, pairs=grouped(sets, np.random.default_rng([seed, 5])))
         false, hits = np.zeros(3, dtype=np.int64), np.zeros(3, dtype=np.int64)
         for back in range(6):
             as_of = moments.month_start(last - back + 1, zone)
-            false += np.array(alarms(sets.pairs, sets, as_of, column, seed, model)[0])
+            false += np.array(alarms(sets.pairs, sets, as_of, column, seed, champion)[0])
             new = periods(sets.pairs["as_of"].to_numpy(dtype=np.int64), as_of) == 0
             moved = sets.pairs[column] + np.where(new, 0.5 * float(sets.pairs[column].std()), 0.0)
             shifted = sets.pairs.assign(**{column: moved})
-            hits += np.array(alarms(shifted, sets, as_of, column, seed, model)[1])
-            targets += np.array(target_alarms(as_known(sets.pairs, as_of), as_of, seed))
+            hits += np.array(alarms(shifted, sets, as_of, column, seed, champion)[1])
+            targets += np.array(target_alarms(champion.asked(as_known(sets.pairs, as_of)), as_of, seed, champion))
             looks += 1
         totals += np.vstack([false, hits])
         print(f"world {seed:3d}  {column:24}  false alarms {false} of 6   found {hits} of 6", flush=True)

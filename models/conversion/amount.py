@@ -77,7 +77,7 @@ class AmountModel:
         """(n,) mean amount if won, major units."""
         if self.n == 0:
             return np.zeros(len(frame))
-        return np.asarray((1.0 - self.zero_share) * np.exp(self._log_amount(frame)) * np.exp(self.residuals).mean())
+        return np.asarray((1.0 - self.zero_share) * np.exp(self.log_amount(frame)) * np.exp(self.residuals).mean())
 
     def expected_matrix(self, leads: pd.DataFrame, reps: pd.DataFrame) -> Floats:
         """(L, R) mean amount if won, of every lead with every rep."""
@@ -106,10 +106,11 @@ class AmountModel:
         if self.n == 0:
             return np.zeros(shape)
         noise = self.residuals[rng.integers(len(self.residuals), size=shape)]
-        amounts = np.exp(self._log_amount(frame)[None, :] + noise)
+        amounts = np.exp(self.log_amount(frame)[None, :] + noise)
         return np.where(rng.random(shape) < self.zero_share, 0.0, amounts)
 
-    def _log_amount(self, frame: pd.DataFrame) -> Floats:
+    def log_amount(self, frame: pd.DataFrame) -> Floats:
+        """(n,) logarithm of the amount if won, kept inside the range seen."""
         fitted = self.design.dense(self.design.encode(frame)) @ self.beta + self._rep_part(frame)
         return np.clip(fitted, self.lowest, self.highest)
 

@@ -9,19 +9,10 @@ import pytest
 from features import moments
 from features.config import Config
 from features.moments import DAY, NEVER
-from training.drift import (
-    DriftRules,
-    find_drift,
-    freshness_findings,
-    holm,
-    input_findings,
-    month_shift,
-    periods,
-    target_days,
-    target_findings,
-    unseen_findings,
-)
+from training.drift import find_drift, freshness_findings, input_findings, unseen_findings
+from training.outcome_drift import target_days, target_findings
 from training.release import release_for
+from training.shifts import DriftRules, holm, month_shift, periods
 
 RULES = DriftRules()
 AS_OF = 20_000 * DAY
@@ -192,6 +183,32 @@ def test_an_error_that_all_months_share_is_no_drift():
     found = targets(outcomes(4).assign(prediction=0.4), InTime())["won_over_expected"]
     assert found.change == pytest.approx(1.0, abs=0.2)
     assert not found.alarm
+
+
+def test_wins_that_stay_halved_are_found_against_what_was_expected_and_a_growing_desk_is_no_drift():
+    """Without the champion's word the same drop is found about as often as not."""
+    halved = [outcomes(seed, factor=0.5).assign(prediction=0.2) for seed in range(12)]
+    assert sum(targets(frame, InTime())["won_over_expected"].alarm for frame in halved) >= 11
+    grown = []
+    for seed in range(20):
+        better = np.arange(20 * 360) // 360 <= 3  # better leads have come for four months, and the champion sees it
+        frame = outcomes(seed, factor=1.6).assign(prediction=0.2 * np.where(better, 1.6, 1.0))
+        grown.append(targets(frame, InTime())["won_over_expected"].alarm)
+    assert sum(grown) <= 1
+
+
+def test_amounts_are_judged_against_the_champions_own():
+    """Dearer leads that the champion takes for such are no drift; the same amounts taken for usual ones are."""
+    frames = [outcomes(seed, dearer=0.67) for seed in range(6)]
+    late = [(frame["resolved_at"] > AS_OF - 90 * DAY).to_numpy() for frame in frames]
+    known = [
+        targets(frame.assign(log_amount=9 + np.where(new, np.log(0.67), 0.0)))["log_amount_won"]
+        for frame, new in zip(frames, late, strict=True)
+    ]
+    assert not any(one.alarm for one in known)
+    blind = [targets(frame.assign(log_amount=9.0))["log_amount_won"] for frame in frames]
+    assert all(one.alarm for one in blind)
+    assert all(one.change < -0.3 for one in blind)
 
 
 def test_the_days_in_which_wins_come_are_taken_from_old_leads():
