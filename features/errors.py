@@ -15,6 +15,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from features.messages import Message, in_language, message
+
 _SHOWN = 200
 
 
@@ -29,10 +31,16 @@ class Fault:
     rule: str
 
     def __str__(self) -> str:
-        where = f"{self.table}" + (f".{self.column}" if self.column else "")
-        row = f" row {self.row}" if self.row else ""
-        found = f" found {self.value!r};" if self.value or self.row else ""
-        return f"{where}{row}:{found} {self.rule}"
+        return self.told()
+
+    def told(self) -> Message:
+        """Where, what was found, and what would be right."""
+        where = self.table + (f".{self.column}" if self.column else "")
+        if self.row:
+            return message("fault.row", where=where, row=self.row, value=self.value, rule=self.rule)
+        if self.value:
+            return message("fault.whole_found", where=where, value=self.value, rule=self.rule)
+        return message("fault.whole", where=where, rule=self.rule)
 
 
 class FairleadError(Exception):
@@ -46,12 +54,12 @@ class DataError(FairleadError):
         self.faults = tuple(sorted(faults))
         super().__init__(self.describe())
 
-    def describe(self, shown: int = _SHOWN) -> str:
-        """One line a fault, at most `shown`, then how many more there are."""
-        lines = [f"{len(self.faults)} fault(s) in the tables:"]
-        lines += [f"  {fault}" for fault in self.faults[:shown]]
+    def describe(self, shown: int = _SHOWN, lang: str = "en") -> str:
+        """One line a fault, at most `shown`, then how many more there are, in the language `en` or `zh`."""
+        lines = [in_language(message("faults.title", n=len(self.faults)), lang)]
+        lines += [f"  {in_language(fault.told(), lang)}" for fault in self.faults[:shown]]
         if len(self.faults) > shown:
-            lines.append(f"  ... and {len(self.faults) - shown} more (--json lists all)")
+            lines.append(in_language(message("faults.more", n=len(self.faults) - shown), lang))
         return "\n".join(lines)
 
 

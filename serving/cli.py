@@ -221,13 +221,19 @@ def retrain(
     ] = False,
     trials: Annotated[int, typer.Option("--trials", min=0, help="Optuna trials of the contribution model.")] = 0,
     seed: Annotated[int, typer.Option("--seed", help="Seed of everything random in training.")] = 7,
+    folds: Annotated[
+        int, typer.Option("--folds", min=3, max=36, help="Past months that backtest and gate score, where there are.")
+    ] = 12,
     data: Data = None,
     home: HomeDir = None,
     config: ConfigFile = None,
     as_of: AsOf = None,
     lang: Lang = None,
 ) -> None:
-    """Train again and promote by the gate; with --if-needed, meant for cron, only where drift calls for it."""
+    """Train again and promote by the gate; with --if-needed, meant for cron, only where drift calls for it.
+
+    The gate judges by twelve past months, twice as many as with train, where the champion was judged by as many.
+    """
     from training.pipeline import TrainRequest, train_release
 
     session = _session(data, home, config, as_of, lang)
@@ -237,7 +243,7 @@ def retrain(
         return
     typer.echo(in_language(message("retrain.begun", why=why), session.lang))
     reason = message("retrain.reason", why=why)
-    request = TrainRequest(session.as_of, trials, "gate", reason, seed, session.now())
+    request = TrainRequest(session.as_of, trials, "gate", reason, seed, session.now(), folds=folds)
     home_ = session.home
     summary = train_release(
         session.tables, session.config, home_.releases, home_.mlruns, request, session.fingerprints, Progress()
@@ -551,10 +557,7 @@ def _guarded(run: Callable[[], Any]) -> int:
     try:
         run()
     except DataError as error:
-        from serving.faults import faults_text
-        from serving.texts import as_lang
-
-        typer.echo(faults_text(error, as_lang(SPOKEN.get())), err=True)
+        typer.echo(error.describe(lang=SPOKEN.get()), err=True)
         return 1
     except FairleadError as error:
         typer.echo(f"fairlead: {in_language(error, SPOKEN.get())}", err=True)

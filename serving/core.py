@@ -28,7 +28,7 @@ from features.errors import (
     UnknownLeadError,
     UnknownRepError,
 )
-from features.messages import to_stored
+from features.messages import message, to_stored
 from features.moments import SECOND
 from features.rows import parse_leads_file
 from features.tables import Tables
@@ -334,7 +334,7 @@ class Core(Intake):
             stored = view.decision(lead_id)
             history = view.history(lead_id)
         if stored is None:
-            raise UnknownLeadError(f"no decision about lead {lead_id!r} is on record")
+            raise UnknownLeadError(message("unknown.lead", lead=lead_id))
         document = state.document(stored.record, as_lang(lang))
         return {
             **document,
@@ -392,9 +392,9 @@ class Core(Intake):
             state = self._attended(tx)
             stored = tx.decision(lead_id)
             if stored is None:
-                raise UnknownLeadError(f"no decision about lead {lead_id!r} is on record")
+                raise UnknownLeadError(message("unknown.lead", lead=lead_id))
             if rep_id not in state.board.index:
-                raise UnknownRepError(f"the tables know no rep {rep_id!r}")
+                raise UnknownRepError(message("unknown.rep", rep=rep_id))
             at = max(self._decision_clock(), stored.owned_at or stored.decided_at)
             if stored.owner_rep_id != rep_id:
                 week = state.desk.book.week_of(tx, at)
@@ -540,15 +540,13 @@ def _check_override(board: Board, week: Week, lead_id: str, rep_id: str, at: int
     """ConflictError where a person may not give the lead to the rep: he is not there, or full and not forced."""
     rep = board.index[rep_id]
     if board.gone(rep, at):
-        raise ConflictError(f"rep {rep_id} has left; nobody can be given a lead after leaving")
+        raise ConflictError(message("override.left", rep=rep_id))
     if not board.is_at_desk(rep_id, at):
-        raise ConflictError(f"rep {rep_id} is not in sales, or not hired yet")
+        raise ConflictError(message("override.not_sales", rep=rep_id))
     has_place = (rep_id, lead_id) in week.placed
     if not has_place and week.used[rep] >= board.capacity[rep] and not force:
-        raise ConflictError(
-            f"rep {rep_id} has {week.used[rep]} of {board.capacity[rep]} places of {week.text} taken; "
-            'send "force": true to go over it'
-        )
+        taken = {"used": int(week.used[rep]), "capacity": int(board.capacity[rep])}
+        raise ConflictError(message("override.full", rep=rep_id, week=week.text, **taken))
 
 
 def _row_of(row: pd.Series, zone: str) -> Json:

@@ -17,6 +17,7 @@ from features.errors import (
     RequestError,
     UnknownRepError,
 )
+from features.messages import message
 from models.forecasting.draws import Level, to_table
 from models.forecasting.inputs import Changes
 from models.forecasting.whatif import FollowUpEffect, follow_up_gain, forecast_both, members_of, what_if_table
@@ -102,7 +103,7 @@ class Insight(ABC):
         del lang  # codes and numbers
         state = self.state()
         if id not in state.outlook.draws.rep_ids:
-            raise UnknownRepError(f"no forecast for rep {id!r}")
+            raise UnknownRepError(message("unknown.rep_forecast", rep=id))
         rows = forecast_reason_rows(state.alert_inputs)
         rows = rows.loc[(rows["rep_id"] == id).to_numpy()]
         rows = rows.assign(month=[moments.month_text(int(m)) for m in rows["month"]])

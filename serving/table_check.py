@@ -9,7 +9,6 @@ from features import moments
 from features.errors import DataError, Fault, RequestError
 from features.messages import in_language
 from features.sources import load
-from serving.faults import faults_text
 from serving.home import home_from
 from serving.session import parse_as_of, read_settings
 from serving.texts import Lang, as_lang, number, t
@@ -48,7 +47,7 @@ class CheckReport:
         """A paragraph a person reads."""
         lang = self.lang
         if self.faults:
-            return faults_text(DataError(self.faults), lang, _MOST_LINES)
+            return DataError(self.faults).describe(_MOST_LINES, lang)
         lines = [t(lang, "check.sound")]
         lines += [t(lang, "check.rows", table=f"{name:<12}", n=f"{n:>10,}") for name, n in self.rows.items()]
         lines += [t(lang, "check.newest", moment=self.newest)] if self.newest else []

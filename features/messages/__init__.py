@@ -13,11 +13,12 @@ from typing import Final
 
 from features.messages.lead_columns import LEAD_COLUMNS
 from features.messages.operation import OPERATION
+from features.messages.requests import REQUESTS
 from features.messages.tables import TABLES
 from features.messages.training import TRAINING
 
 # (English, Chinese) by code; placeholders are named and may carry a format, such as {share:.0%}.
-CATALOGUE: Final[Mapping[str, tuple[str, str]]] = {**TABLES, **LEAD_COLUMNS, **TRAINING, **OPERATION}
+CATALOGUE: Final[Mapping[str, tuple[str, str]]] = {**TABLES, **LEAD_COLUMNS, **TRAINING, **OPERATION, **REQUESTS}
 
 Value = str | int | float | tuple[str, ...]
 

@@ -22,6 +22,7 @@ from typing import Final
 
 import structlog
 
+from features.messages import message
 from serving.http.limits import Limiter, Rate
 from serving.http.problems import Problem
 
@@ -78,9 +79,7 @@ class Guesses:
             return
         seconds = max(1, math.ceil(wait))
         _log.warning("guess_refused", where=guess.where, address=guess.address, name=guess.name, seconds=seconds)
-        raise Problem(
-            429, "too many wrong keys or signatures came; wait, then try again", headers={"Retry-After": str(seconds)}
-        )
+        raise Problem(429, message("calls.too_many_wrong"), headers={"Retry-After": str(seconds)})
 
     def failed(self, guess: Guess) -> None:
         """Count a wrong attempt."""

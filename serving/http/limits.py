@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final
 
+from features.messages import message
 from serving.http.problems import Problem
 
 _MOST_CALLERS: Final = 10_000
@@ -38,7 +39,7 @@ class Limiter:
         tokens = self._change(caller, rate, 1.0)
         if tokens < 1.0:
             wait = max(1, round((1.0 - tokens) / rate.per_second))
-            raise Problem(429, "this caller has called too often; wait a little", headers={"Retry-After": str(wait)})
+            raise Problem(429, message("calls.too_many"), headers={"Retry-After": str(wait)})
 
     def spend(self, caller: str, rate: Rate) -> None:
         """Take one token where there is one."""

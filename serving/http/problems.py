@@ -25,6 +25,7 @@ from features.errors import (
     UnknownLeadError,
     UnknownRepError,
 )
+from features.messages import Message, in_language, message
 from serving.http.negotiation import choose_language
 from serving.http.protocol import ConflictError
 from serving.store import StoreBusyError, StoreError, UnknownWarningError
@@ -89,16 +90,21 @@ def problem_of(error: FairleadError) -> Problem:
         case DataError():
             return _invalid_rows(error)
         case UnknownLeadError() | UnknownRepError() | UnknownWarningError():
-            return Problem(404, str(error))
+            return Problem(404, said(error))
         case ConflictError() | ReleaseError():
-            return Problem(409, str(error))
+            return Problem(409, said(error))
         case NoReleaseError() | StoreError() | SourceError():
             wait = next(seconds for kind, seconds in _RETRY_SECONDS.items() if isinstance(error, kind))
-            return Problem(503, str(error), headers={"Retry-After": str(wait)})
+            return Problem(503, said(error), headers={"Retry-After": str(wait)})
         case RequestError() | ConfigError():
-            return Problem(400, str(error))
+            return Problem(400, said(error))
         case _:
-            return Problem(422, str(error))
+            return Problem(422, said(error))
+
+
+def said(error: Exception) -> str:
+    """What an error says: its message, which both languages can say, or its text."""
+    return error.args[0] if len(error.args) == 1 and isinstance(error.args[0], Message) else str(error)
 
 
 def _invalid_rows(error: DataError) -> Problem:
@@ -107,9 +113,9 @@ def _invalid_rows(error: DataError) -> Problem:
         {"table": one.table, "row": one.row, "column": one.column, "value": one.value[:200], "rule": one.rule}
         for one in shown
     ]
-    first = f"; first: {shown[0]}"[:500] if shown else ""
-    extra = {"errors": listed, "n_errors": len(error.faults)}
-    return Problem(422, f"{len(error.faults)} fault(s) in the rows{first}", slug="invalid-rows", extra=extra)
+    n = len(error.faults)
+    detail = message("faults.rows", n=n, first=shown[0].told()) if shown else message("faults.rows_none", n=n)
+    return Problem(422, detail, slug="invalid-rows", extra={"errors": listed, "n_errors": n})
 
 
 def response_of(problem: Problem, *, path: str, lang: str, request_id: str = "") -> Response:
@@ -119,14 +125,23 @@ def response_of(problem: Problem, *, path: str, lang: str, request_id: str = "")
         "type": f"urn:fairlead:problem:{problem.slug}",
         "title": chinese if lang == "zh" else english,
         "status": problem.status_code,
-        "detail": problem.detail,
+        "detail": in_language(problem.detail, lang),
         "instance": path,
     }
     if request_id:
         document["request_id"] = request_id
-    document.update(problem.extra)
+    document.update({name: _in_language(value, lang) for name, value in problem.extra.items()})
     body = json.dumps(document, ensure_ascii=True, allow_nan=False).encode()
     return Response(body, problem.status_code, dict(problem.headers or {}), MEDIA_TYPE)
+
+
+def _in_language(value: object, lang: str) -> object:
+    """A member of a problem, the messages in it said in the language."""
+    if isinstance(value, Mapping):
+        return {name: _in_language(part, lang) for name, part in value.items()}
+    if isinstance(value, list):
+        return [_in_language(part, lang) for part in value]
+    return in_language(value, lang) if isinstance(value, Message) else value
 
 
 def language_of(request: Request) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from features.messages import message
 from serving.http.problems import Problem
 from serving.http.protocol import Json, Team
 from serving.http.security import Principal
@@ -53,7 +54,7 @@ def visible_decision(scope: Scope, decision: Json, lead_id: str) -> Json:
         return decision
     owner = decision.get("owner_rep_id") or decision.get("rep_id")
     if not scope.sees_rep(owner):
-        raise Problem(404, f"no decision about lead {lead_id!r} is on record")
+        raise Problem(404, message("unknown.lead", lead=lead_id))
     return without_others(scope, decision)
 
 
@@ -125,6 +126,8 @@ def check_level(scope: Scope, level: str | None, id_: str | None) -> None:
     if scope.rep_ids is None:
         return
     if level == "company" or (level is not None and id_ is not None and not scope.sees(level, id_)):
-        raise Problem(403, f"the figures of {level} {id_ or ''} are outside this key's scope".replace("  ", " "))
+        if id_:
+            raise Problem(403, message("scope.outside", level=str(level), of=id_))
+        raise Problem(403, message("scope.outside_level", level=str(level)))
     if scope.own_only and level == "team":
-        raise Problem(403, "a rep sees his own figures only")
+        raise Problem(403, message("scope.own_only"))

@@ -19,6 +19,7 @@ from typing import Final
 from starlette.datastructures import Headers
 
 from features.errors import RequestError
+from features.messages import message
 from serving.http.problems import Problem
 from serving.http.protocol import Keyring
 from serving.store import ROLES
@@ -240,9 +241,9 @@ def check_origin(method: str, headers: Headers) -> None:
         return
     origin = headers.get("origin")
     if origin is not None and origin.partition("://")[2] != headers.get("host", ""):
-        raise Problem(403, "this request comes from a page of another site")
+        raise Problem(403, message("form.other_site"))
     if headers.get("sec-fetch-site", "same-origin") not in {"same-origin", "none"}:
-        raise Problem(403, "this request comes from a page of another site")
+        raise Problem(403, message("form.other_site"))
 
 
 def require(principal: Principal | None, right: str) -> Principal:
@@ -250,7 +251,7 @@ def require(principal: Principal | None, right: str) -> Principal:
     if principal is None:
         raise unauthenticated()
     if not principal.may(right):
-        raise Problem(403, f"the role {principal.role} has no right to that")
+        raise Problem(403, message("scope.role", role=str(principal.role)))
     return principal
 
 

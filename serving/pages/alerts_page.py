@@ -6,6 +6,7 @@ from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Response
 
+from features.messages import message
 from features.moments import parse_month
 from serving import texts
 from serving.http.problems import Problem
@@ -62,7 +63,7 @@ def warning_view(visit: Visit, one: dict[str, Any]) -> dict[str, Any]:
 
 def _offset(text: str) -> int:
     if not (text.isascii() and text.isdigit() and len(text) < 8):
-        raise Problem(422, "from is the number of warnings to pass over")
+        raise Problem(422, message("asked.from_warnings"))
     return int(text)
 
 
@@ -73,7 +74,7 @@ def acknowledge(warning_id: str, sent: Annotated[Sent, sends("acknowledge")]) ->
     assert visit.principal is not None
     scope, core = visit.scope(), visit.book.core
     if scope.rep_ids is not None and not scope.sees_rep(core.warning_rep(warning_id)):
-        raise Problem(404, f"no warning {warning_id!r}")
+        raise Problem(404, message("unknown.warning", warning=warning_id))
     by = fields.get("by", "")[:200] if visit.principal.open else visit.principal.subject
     core.acknowledge(warning_id, by=by, note=fields.get("note", ""), lang=visit.lang)
     if fields.get("back") == "rep" and (rep := core.warning_rep(warning_id)):

@@ -10,6 +10,7 @@ import numpy as np
 
 from features import moments
 from features.errors import RequestError, UnknownRepError
+from features.messages import message
 from features.moments import DAY, NEVER
 from serving.alerts import without_promise
 from serving.core import Core, State
@@ -129,7 +130,7 @@ class Book:
         """A rep, whether he is still there or not; UnknownRepError for one that the tables do not know."""
         board = self.state().board
         if rep_id not in board.index:
-            raise UnknownRepError(f"the tables know no rep {rep_id!r}")
+            raise UnknownRepError(message("unknown.rep", rep=rep_id))
         for seat in self.seats(at):
             if seat.rep_id == rep_id:
                 return seat

@@ -8,6 +8,7 @@ from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Response
 
+from features.messages import message
 from features.moments import day_of, month_text
 from serving import texts
 from serving.http.problems import Problem
@@ -54,7 +55,7 @@ def drivers_xlsx(visit: Annotated[Visit, visits("drivers")]) -> Response:
     assert visit.principal is not None
     scope = visit.scope()
     if visit.principal.role == "rep":
-        raise Problem(403, "a rep reads his own part on his page")
+        raise Problem(403, message("scope.own_page"))
     payload: ReportPayload = visit.book.drivers(visit.query.get("month") or None, asked_against(visit))
     body = report_workbook(scoped_payload(payload, scope), visit.lang)
     name = f"drivers-{month_text(payload.month)}.xlsx"

@@ -9,6 +9,7 @@ from typing import Annotated, Any, Final
 from fastapi import APIRouter, Response
 from markupsafe import Markup
 
+from features.messages import message
 from features.moments import day_of, parse_month
 from serving import texts
 from serving.http.problems import Problem
@@ -36,7 +37,8 @@ def forecast(visit: Annotated[Visit, visits("forecasts")]) -> Response:
     months = sorted({str(row["month"]) for row in rows})
     month = visit.query.get("month", "")
     if month and month not in months:
-        raise Problem(422, f"month {month[:20]}: there are forecasts for {', '.join(months) or 'no month'}")
+        known = ", ".join(months) or message("asked.no_month")
+        raise Problem(422, message("asked.forecast_month", month=month[:20], months=known))
     ids = list(dict.fromkeys(str(row["id"]) for row in rows))
     start = _offset(visit, len(ids))
     shown = ids[start : start + _FANS_PER_PAGE]
@@ -65,7 +67,7 @@ def _level(visit: Visit, scope: Scope) -> str:
     """The level asked for; by default the company, for a manager his team."""
     level = visit.query.get("level") or ("company" if scope.rep_ids is None else "team")
     if level not in LEVELS:
-        raise Problem(422, f"level is one of {', '.join(LEVELS)}")
+        raise Problem(422, message("asked.level", levels=", ".join(LEVELS)))
     check_level(scope, level, None)
     return level
 
@@ -73,7 +75,7 @@ def _level(visit: Visit, scope: Scope) -> str:
 def _offset(visit: Visit, n: int) -> int:
     asked = visit.query.get("from", "0")
     if not (asked.isascii() and asked.isdigit() and len(asked) < 8):
-        raise Problem(422, "from is the number of forecasts to pass over")
+        raise Problem(422, message("asked.from_forecasts"))
     return min(int(asked), max(n - 1, 0))
 
 

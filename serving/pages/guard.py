@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from features.messages import message
 from features.moments import HOUR, SECOND
 from serving.http.problems import Problem
 from serving.http.security import SESSION_COOKIE, SESSION_PREFIX, Principal
@@ -56,7 +57,7 @@ class Signer:
         """Problem 403 where the token is not this reader's, or too old."""
         parts = _TOKEN.fullmatch(token)
         if parts is None or not self._holds(parts.group(1), parts.group(2), "form", *_identity(principal)):
-            raise Problem(403, "the form is too old or was not made for you; load the page again and send it once more")
+            raise Problem(403, message("form.stale"))
 
     def _holds(self, until: str, mac: str, *said: str) -> bool:
         return hmac.compare_digest(mac, self._mac(*said, until)) and int(until) * SECOND > self.now()

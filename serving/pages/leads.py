@@ -10,6 +10,7 @@ from fastapi import APIRouter, Response
 
 from features import moments
 from features.errors import UnknownRepError
+from features.messages import message
 from serving.http.problems import Problem
 from serving.http.protocol import ConflictError
 from serving.http.routes.assignments import parse_cursor
@@ -34,7 +35,7 @@ def list_decisions(visit: Annotated[Visit, visits("decisions")]) -> Response:
     scope, query = visit.scope(), visit.query
     status = query.get("status", "")
     if status not in ("", "assigned", "held"):
-        raise Problem(422, "status is assigned or held")
+        raise Problem(422, message("asked.status"))
     since = query.get("since", "")
     with visit.book.core.store.read() as view:
         page = view.decisions(
@@ -65,7 +66,7 @@ def _day_start(visit: Visit, text_: str) -> int | None:
     try:
         return moments.start_of_day(date.fromisoformat(text_), visit.book.zone)
     except (ValueError, OverflowError):
-        raise Problem(422, "the day is not one; write it like 2026-02-09") from None
+        raise Problem(422, message("asked.day")) from None
 
 
 def _rep_options(visit: Visit, scope: Scope) -> list[tuple[str, str]]:
@@ -128,7 +129,7 @@ def override(lead_id: str, sent: Annotated[Sent, sends("override")]) -> Response
     if scope.rep_ids is not None:
         visible_decision(scope, core.decision(lead_id, lang=visit.lang), lead_id)
         if rep_id and not scope.sees_rep(rep_id):
-            raise Problem(403, f"{rep_id} is not of this manager's team")
+            raise Problem(403, message("scope.not_his_team", rep=rep_id))
     missing = next((name for name, value in (("rep", rep_id), ("reason", reason), ("by", by)) if not value), None)
     if missing is not None:
         return _page(visit, lead_id, fields, visit.t(f"override.missing_{missing}"), status=422)

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Response
 
-from features.messages import from_stored, in_language
+from features.messages import from_stored, in_language, message
 from serving.drift_watch import last_report
 from serving.http.problems import Problem
 from serving.pages.drift_section import drift_section
@@ -158,7 +158,7 @@ def rule_mode(sent: Annotated[Sent, sends("rule_mode")]) -> Response:
     visit, fields = sent
     assert visit.principal is not None
     if fields.get("on") not in ("0", "1"):
-        raise Problem(422, "on is 0 or 1")
+        raise Problem(422, message("asked.on"))
     team = fields.get("team_id") or None
     visit.book.core.set_rule_mode(on=fields["on"] == "1", team_id=team, by=visit.principal.subject)
     return visit.see_other("/models", done="rules")

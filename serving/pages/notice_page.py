@@ -15,6 +15,7 @@ from typing import Annotated, Any, Final
 import structlog
 from fastapi import APIRouter, Response
 
+from features.messages import message
 from serving.http.problems import Problem
 from serving.http.scoping import without_others
 from serving.pages.rep_week import named
@@ -48,7 +49,7 @@ def explanation(rep_id: str, visit: Annotated[Visit, visits("warnings")]) -> Res
     """Every decision about leads that a rep has, newest first, with all its reasons. Who has read it is logged."""
     assert visit.principal is not None
     if not visit.scope().sees_rep(rep_id):
-        raise Problem(404, f"the tables know no rep {rep_id!r}")
+        raise Problem(404, message("unknown.rep", rep=rep_id))
     seat = visit.book.rep(rep_id, visit.book.moment())
     _log.info("explanation_read", rep_id=rep_id, role=visit.principal.role, subject=visit.principal.subject)
     with visit.book.core.store.read() as view:

@@ -10,6 +10,7 @@ from fastapi import APIRouter, Response
 from markupsafe import Markup
 
 from features.errors import NoReleaseError, RequestError
+from features.messages import message
 from serving import texts
 from serving.http.problems import Problem
 from serving.pages.alerts_page import warning_view
@@ -79,7 +80,7 @@ def show_rep(rep_id: str, visit: Annotated[Visit, visits("warnings")]) -> Respon
     """What a rep, or who answers for him, should know. Who has read it is logged."""
     assert visit.principal is not None
     if not visit.scope().sees_rep(rep_id):
-        raise Problem(404, f"the tables know no rep {rep_id!r}")
+        raise Problem(404, message("unknown.rep", rep=rep_id))
     at = visit.book.moment()
     seat = visit.book.rep(rep_id, at)
     _log.info("rep_page_read", rep_id=rep_id, role=visit.principal.role, subject=visit.principal.subject)

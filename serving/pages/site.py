@@ -7,6 +7,7 @@ from typing import Any, Final
 from fastapi import APIRouter, FastAPI, Request, Response
 from starlette.concurrency import run_in_threadpool
 
+from features.messages import in_language
 from serving.core import Core
 from serving.http.app import create_app
 from serving.http.guessing import key_guess
@@ -145,7 +146,7 @@ def error_page(request: Request, problem: Problem) -> Response:
     context: dict[str, Any] = {
         "title": title,
         "advice": visit.t(key if has(visit.lang, key) else "error.default"),
-        "detail": problem.detail,
+        "detail": in_language(problem.detail, visit.lang),
         "request_id": getattr(request.state, "request_id", ""),
     }
     return visit.page("error.html.j2", context, problem.status_code, problem.headers)

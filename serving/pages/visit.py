@@ -9,6 +9,7 @@ from urllib.parse import quote, urlencode
 
 from fastapi import Depends, Request, Response
 
+from features.messages import message
 from serving import texts
 from serving.http.negotiation import LANGUAGES, choose_language
 from serving.http.problems import Problem
@@ -171,11 +172,11 @@ async def form_of(request: Request, longest: int = _LONGEST_FIELD) -> dict[str, 
     """The fields of a sent form, spaces trimmed; Problem 415 or 422 where it is none."""
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind != "application/x-www-form-urlencoded":
-        raise Problem(415, "a form is sent as application/x-www-form-urlencoded")
+        raise Problem(415, message("form.kind"))
     async with request.form(max_files=0, max_fields=40) as sent:
         fields = {name: value.strip() for name, value in sent.items() if isinstance(value, str)}
     if any("\x00" in value or len(value) > longest for value in fields.values()):
-        raise Problem(422, f"a field holds NUL or more than {longest:,} characters")
+        raise Problem(422, message("form.field", longest=longest))
     return fields
 
 

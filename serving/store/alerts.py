@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from sqlalchemy import select, update
 
 from features.errors import RequestError
+from features.messages import message
 from serving.store import schema
 from serving.store.session import Session
 
@@ -92,7 +93,7 @@ class AlertWriter(AlertReader):
         """The acknowledged state; UnknownWarningError for an id never raised. The last to acknowledge is kept."""
         state = self.alert(warning_id)
         if state is None:
-            raise UnknownWarningError(f"no warning {warning_id!r}; GET /v1/warnings lists them")
+            raise UnknownWarningError(message("unknown.warning", warning=warning_id))
         if state.status == "resolved":
             return state
         self._set([warning_id], status="acknowledged", acknowledged_at=now, acknowledged_by=by, note=note)

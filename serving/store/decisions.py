@@ -14,6 +14,7 @@ from sqlalchemy import Select, bindparam, delete, func, select, update
 from sqlalchemy.exc import IntegrityError
 
 from features.errors import UnknownLeadError
+from features.messages import message
 from serving.store import schema
 from serving.store.chain import LogWriter
 from serving.store.session import Json, Session, StoreError, to_object, to_text
@@ -372,7 +373,7 @@ class DecisionWriter(LogWriter, DecisionReader):
     def _known(self, lead_id: str) -> StoredDecision:
         found = self.decision(lead_id)
         if found is None:
-            raise UnknownLeadError(f"no decision about lead {lead_id!r} is on record")
+            raise UnknownLeadError(message("unknown.lead", lead=lead_id))
         return found
 
     def _change(self, lead_id: str, **values: object) -> None:

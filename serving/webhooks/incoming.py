@@ -21,6 +21,7 @@ from xml.etree.ElementTree import ParseError, XMLPullParser
 from features import moments
 from features.config import Incoming
 from features.errors import DataError, Fault
+from features.messages import message
 from serving.intake import Sent
 
 MOST_ITEMS: Final = 100
@@ -59,14 +60,14 @@ def read_generic(message_id: str, document: object) -> Read:
     `lead.created` is routed; `lead.updated`, `activity.*`, `stage.*`, `deal.*`, ... are rows of that table.
     """
     if not isinstance(document, Mapping):
-        raise fault(1, "", "", "a message is an object with type and data")
+        raise fault(1, "", "", message("hook.object"))
     kind, data = document.get("type"), document.get("data")
     table = _TABLES.get(kind.partition(".")[0]) if isinstance(kind, str) else None
     if not isinstance(kind, str) or table is None:
-        raise fault(1, "type", kind, f"is none of {', '.join(f'{name}.…' for name in _TABLES)}")
+        raise fault(1, "type", kind, message("row.none_of", names=", ".join(f"{name}.…" for name in _TABLES)))
     rows: list[Any] = data if isinstance(data, list) else [data]
     if not rows or len(rows) > MOST_ITEMS or not all(isinstance(row, Mapping) for row in rows):
-        raise fault(1, "data", "", f"is a row as an object, or a list of 1 to {MOST_ITEMS} of them")
+        raise fault(1, "data", "", message("hook.row", most=MOST_ITEMS))
     if kind != "lead.created":
         return Read((Sent("generic", message_id, table, tuple(rows)),))
     found = [Sent("generic", _part(message_id, at), table, (row,), route=True) for at, row in enumerate(rows)]
@@ -83,12 +84,12 @@ def _part(message_id: str, at: int) -> str:
 def read_hubspot(document: object, sender: Incoming) -> Read:
     """HubSpot's events: creation of a contact, lead or deal is a lead; its owner and stages are rows."""
     if not isinstance(document, list) or not 0 < len(document) <= MOST_ITEMS:
-        raise fault(1, "", "", f"is a list of 1 to {MOST_ITEMS} events")
+        raise fault(1, "", "", message("hook.events", most=MOST_ITEMS))
     sent: list[Sent] = []
     ignored: list[str] = []
     for place, event in enumerate(document, start=1):
         if not isinstance(event, Mapping):
-            raise fault(place, "", "", "an event is an object")
+            raise fault(place, "", "", message("hook.event"))
         found = _hubspot_event(place, event, sender)
         if isinstance(found, Sent):
             sent.append(found)
@@ -102,13 +103,12 @@ def _hubspot_event(place: int, event: Fields, sender: Incoming) -> Sent | str:
     if kind == "object":
         kind = _OBJECTS.get(str(event.get("objectTypeId")), "")
     if kind not in _OBJECTS.values() or action not in ("creation", "propertyChange"):
-        wanted = "is neither creation nor propertyChange of a contact, lead or deal"
-        raise fault(place, "subscriptionType", event.get("subscriptionType"), wanted)
+        raise fault(place, "subscriptionType", event.get("subscriptionType"), message("hook.subscription"))
     number, at = event.get("objectId"), event.get("occurredAt")
     if isinstance(number, bool) or not isinstance(number, int):
-        raise fault(place, "objectId", number, "is the number of a record")
+        raise fault(place, "objectId", number, message("hook.record_number"))
     if isinstance(at, bool) or not isinstance(at, int) or not 0 < at < _LATEST_MS:
-        raise fault(place, "occurredAt", at, "is a time in milliseconds since 1970")
+        raise fault(place, "occurredAt", at, message("hook.milliseconds"))
     told = ("portalId", "subscriptionId", "eventId", "occurredAt", "objectId", "propertyName", "propertyValue")
     message_id = _digest(event.get("subscriptionType"), *(event.get(name) for name in told))
     when, lead_id = moments.iso(at * 1_000), str(number)
@@ -118,7 +118,7 @@ def _hubspot_event(place: int, event: Fields, sender: Incoming) -> Sent | str:
         return Sent("hubspot", message_id, "leads", (row,), route=True)
     name, value = event.get("propertyName"), event.get("propertyValue")
     if not isinstance(name, str):
-        raise fault(place, "propertyName", name, "is missing")
+        raise fault(place, "propertyName", name, message("hook.missing"))
     if name == "hubspot_owner_id" and value:
         row = {"lead_id": lead_id, "rep_id": dict(sender.reps).get(str(value), str(value)), "assigned_at": when}
         return Sent("hubspot", message_id, "assignments", (row,))
@@ -135,11 +135,11 @@ def read_outbound(body: bytes, sender: Incoming) -> Read:
     """A SOAP outbound message: one notification or many, each of a Lead, Opportunity, Task or Event."""
     notifications = _notifications(body)
     if not 0 < len(notifications) <= MOST_ITEMS:
-        raise fault(1, "Notification", len(notifications), f"a message holds 1 to {MOST_ITEMS} of them")
+        raise fault(1, "Notification", len(notifications), message("hook.notifications", most=MOST_ITEMS))
     sent: list[Sent] = []
     for place, (message_id, kind, fields) in enumerate(notifications, start=1):
         if not 0 < len(message_id) <= 100:
-            raise fault(place, "Id", message_id, "a notification has an Id of at most 100 characters")
+            raise fault(place, "Id", message_id, message("hook.notification_id"))
         sent += salesforce_record(place, message_id, kind, fields, sender)
     return Read(tuple(sent))
 
@@ -149,9 +149,9 @@ def _notifications(body: bytes) -> list[tuple[str, str, dict[str, object]]]:
     try:
         text = body.decode("utf-8-sig")
     except UnicodeDecodeError:
-        raise fault(1, "", "", "the body is not UTF-8") from None
+        raise fault(1, "", "", message("hook.encoding")) from None
     if "<!" in text.replace("<!--", ""):
-        raise fault(1, "", "", "a message has no doctype and no CDATA")
+        raise fault(1, "", "", message("hook.doctype"))
     parser: XMLPullParser[Any] = XMLPullParser(("start", "end"))
     found: list[tuple[str, str, dict[str, object]]] = []
     depth = 0
@@ -163,7 +163,7 @@ def _notifications(body: bytes) -> list[tuple[str, str, dict[str, object]]]:
                 event, element = step
                 depth += 1 if event == "start" else -1
                 if depth > _MOST_DEPTH:
-                    raise fault(1, "", "", f"the body is nested deeper than {_MOST_DEPTH} levels")
+                    raise fault(1, "", "", message("hook.depth", most=_MOST_DEPTH))
                 if event == "end" and _local(element.tag) == "Notification":
                     record = next((one for one in element if _local(one.tag) == "sObject"), None)
                     own = next((one.text or "" for one in element if _local(one.tag) == "Id"), "")
@@ -172,7 +172,7 @@ def _notifications(body: bytes) -> list[tuple[str, str, dict[str, object]]]:
                     found.append((own.strip(), kind, {name: text for name, text in cells if text is not None}))
         parser.close()
     except (ParseError, ValueError, LookupError):
-        raise fault(1, "", "", "the body is no well-formed XML") from None
+        raise fault(1, "", "", message("hook.xml")) from None
     return found
 
 
@@ -185,16 +185,16 @@ def read_change_event(document: object, sender: Incoming) -> Read:
     payload = document.get("payload") if isinstance(document, Mapping) else None
     header = payload.get("ChangeEventHeader") if isinstance(payload, Mapping) else None
     if not isinstance(document, Mapping) or not isinstance(payload, Mapping) or not isinstance(header, Mapping):
-        raise fault(1, "payload.ChangeEventHeader", "", "is missing")
+        raise fault(1, "payload.ChangeEventHeader", "", message("hook.missing"))
     event, ids = document.get("event"), header.get("recordIds")
     told = event if isinstance(event, Mapping) else {}
     own = told.get("EventUuid") or told.get("replayId")
     if not isinstance(own, (str, int)) or isinstance(own, bool):
-        raise fault(1, "event.EventUuid", own, "is missing; by it a repeated event is known")
+        raise fault(1, "event.EventUuid", own, message("hook.event_id_missing"))
     if not isinstance(ids, list) or not 0 < len(ids) <= MOST_ITEMS or not all(isinstance(one, str) for one in ids):
-        raise fault(1, "payload.ChangeEventHeader.recordIds", "", f"is a list of 1 to {MOST_ITEMS} ids")
+        raise fault(1, "payload.ChangeEventHeader.recordIds", "", message("hook.ids", most=MOST_ITEMS))
     if header.get("changeType") not in ("CREATE", "UPDATE"):
-        raise fault(1, "payload.ChangeEventHeader.changeType", header.get("changeType"), "is neither CREATE nor UPDATE")
+        raise fault(1, "payload.ChangeEventHeader.changeType", header.get("changeType"), message("hook.change"))
     fields = {name: value for name, value in payload.items() if name != "ChangeEventHeader"}
     sent: list[Sent] = []
     for at, record_id in enumerate(ids):
@@ -212,7 +212,7 @@ def salesforce_record(place: int, message_id: str, kind: str, fields: Fields, se
         return _opportunity(place, message_id, fields, sender)
     if kind in ("Task", "Event"):
         return [Sent("salesforce", message_id, "activities", (_activity(kind, fields, sender),))]
-    raise fault(place, "sObject", kind, "is none of Lead, Opportunity, Task, Event")
+    raise fault(place, "sObject", kind, message("row.none_of", names="Lead, Opportunity, Task, Event"))
 
 
 def _lead(fields: Fields, sender: Incoming) -> dict[str, object]:
@@ -241,7 +241,7 @@ def _opportunity(place: int, message_id: str, fields: Fields, sender: Incoming) 
     if not _is_true(fields.get("IsClosed")):
         return sent
     if "IsWon" not in fields:
-        raise fault(place, "IsWon", "", "a closed opportunity says whether it is won")
+        raise fault(place, "IsWon", "", message("hook.is_won"))
     won = _is_true(fields["IsWon"])
     deal = {
         "deal_id": fields.get("Id"),

@@ -15,6 +15,7 @@ import pytest
 from features.messages import CATALOGUE, Message, from_stored, in_language, message, to_stored
 from features.messages.lead_columns import LEAD_COLUMNS
 from features.messages.operation import OPERATION
+from features.messages.requests import REQUESTS
 from features.messages.tables import TABLES
 from features.messages.training import TRAINING
 
@@ -51,7 +52,7 @@ def test_both_languages_name_the_same_values(code):
 
 
 def test_no_code_stands_in_two_catalogues():
-    assert len(CATALOGUE) == sum(map(len, (TABLES, LEAD_COLUMNS, TRAINING, OPERATION)))
+    assert len(CATALOGUE) == sum(map(len, (TABLES, LEAD_COLUMNS, TRAINING, OPERATION, REQUESTS)))
 
 
 def test_codes_are_used_as_they_are_written():

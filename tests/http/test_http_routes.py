@@ -6,7 +6,8 @@ import json
 
 import pytest
 
-from features.errors import ConfigError, NoReleaseError, RequestError, SourceError
+from features.errors import ConfigError, DataError, Fault, NoReleaseError, RequestError, SourceError
+from features.messages import in_language, message
 from features.moments import parse
 from models.forecasting.inputs import Changes
 from serving.http.protocol import DecisionFilters
@@ -247,6 +248,21 @@ def test_domain_errors_have_their_status(client, service, problem, error, status
     found = client.get("/v1/models")
     assert problem(found, status, slug).detail == str(error)
     assert found.headers.get("retry-after") == retry
+
+
+@pytest.mark.parametrize("lang", ["en", "zh"])
+def test_errors_are_told_in_the_readers_language(client, service, problem, lang):
+    rule = message("cell.below", minimum=0)
+    service.fail = DataError([Fault("deals", 3, "amount", "-1", rule)])
+    told = problem(client.get(f"/v1/models?lang={lang}"), 422, "invalid-rows")
+    assert told.errors[0]["rule"] == in_language(rule, lang)
+    line = {"en": "1 fault(s) in the rows; first: deals.amount row 3: found '-1'; below 0",
+            "zh": "数据行中有 1 处错误；第一处：deals.amount 第 3 行：内容为 '-1'；小于 0"}  # fmt: skip
+    assert told.detail == line[lang]
+    service.fail = NoReleaseError(message("release.none", moment="2026-03-02T00:00:00", short="2026-03-02"))
+    told = problem(client.get(f"/v1/models?lang={lang}"), 503, "unavailable")
+    assert ("尚未启用" in told.detail) == (lang == "zh")
+    assert "fairlead train --as-of 2026-03-02" in told.detail
 
 
 def test_a_crash_is_500_without_internals(client, service, problem):

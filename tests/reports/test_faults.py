@@ -14,21 +14,24 @@ from features.errors import DataError, Fault
 from features.lead_columns import screen_lead_columns
 from features.messages import Message, in_language
 from features.sources import load
-from serving.faults import fault_line, faults_text
 
 
 def test_a_line_says_where_what_and_what_would_be_right():
     fault = Fault("deals", 3, "closed_at", "soon", cells.TIME_RULE)
-    assert fault_line(fault, "zh") == "deals.closed_at 第 3 行：内容为 'soon'；" + in_language(cells.TIME_RULE, "zh")
-    assert fault_line(fault, "en") == str(fault)
+    chinese = "deals.closed_at 第 3 行：内容为 'soon'；" + in_language(cells.TIME_RULE, "zh")
+    assert in_language(fault.told(), "zh") == chinese
+    assert str(fault) == f"deals.closed_at row 3: found 'soon'; {cells.TIME_RULE}"
+    assert str(Fault("deals", 0, "", "", "wrong")) == "deals: wrong"
+    assert str(Fault("deals", 0, "", "x", "wrong")) == "deals: found 'x'; wrong"
 
 
 def test_many_faults_are_cut_and_counted():
     error = DataError([Fault("deals", row, "amount", "x", cells.FINITE_RULE) for row in range(1, 6)])
-    text = faults_text(error, "zh", shown=2)
+    text = error.describe(2, "zh")
     assert text.count("第 ") == 2
     assert "另有 3 处" in text
     assert text.startswith("表中有 5 处错误")
+    assert error.describe(2).splitlines()[-1] == "  ... and 3 more (--json lists all)"
 
 
 def test_what_is_wrong_with_files_is_said_in_chinese(tmp_path: Path):

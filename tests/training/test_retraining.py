@@ -8,7 +8,11 @@ from typer.testing import CliRunner
 
 from features.config import Config
 from features.errors import RequestError
+from features.messages import in_language, message
 from serving.cli import app
+from training.lineage import code_hash
+from training.pipeline import Summary
+from training.record import GATE_CODE
 from training.release import champion, read_release
 from training.reproduce import reproduce, run_parameters
 
@@ -61,6 +65,31 @@ def test_nothing_is_trained_where_nothing_has_drifted(copy_of, tables_folder):
     told = runner.invoke(app, ["drift", *words], catch_exceptions=False)
     assert f"Release {before}" in told.output
     assert "no drift in" in told.output
+
+
+def test_retraining_is_judged_by_twelve_months_and_says_why_in_chinese(new_home, tables_folder, monkeypatch):
+    """The words, the reason kept in the record and the folds; the training itself is looked at elsewhere."""
+    asked = []
+
+    def trained(tables, config, releases, mlruns, request, *_):
+        asked.append(request)
+        return Summary(((0, message("trained.challenger", version="V")),), {})
+
+    monkeypatch.setattr("training.pipeline.train_release", trained)
+    words = ["--data", str(tables_folder), "--home", str(new_home().root), "--lang", "zh"]
+    said = runner.invoke(app, ["retrain", "--if-needed", *words], catch_exceptions=False)
+    assert said.output == "重新训练：没有适用于该时点的版本。\n版本 V 未启用，仅作为候选保留。\n"
+    assert asked[0].folds == 12
+    assert asked[0].reason == "retrain: no release answers for this moment"
+    said = runner.invoke(app, ["rollback", "--reason", "x", *words[2:]])
+    assert "没有更早启用过的版本可以回退" in str(in_language(said.exception, "zh"))
+
+
+def test_the_gates_code_is_hashed_into_the_run(trained):
+    place, facts = trained
+    held = run_parameters(place.mlruns, facts["mlflow_run"])
+    assert held["gate_code_sha256"] == code_hash(*GATE_CODE)
+    assert code_hash("training.gate") != code_hash("training.evidence")
 
 
 def test_a_home_without_a_release_is_trained(new_home, tables_folder):

@@ -7,6 +7,7 @@ from typing import Annotated
 from fastapi import APIRouter, Path, Query, Response
 
 from features.errors import UnknownRepError
+from features.messages import message
 from serving.http.calls import Call, answer, given, needs
 from serving.http.problems import Problem
 from serving.http.protocol import DecisionFilters
@@ -96,7 +97,7 @@ def override(lead_id: LeadId, body: OverrideRequest, call: Annotated[Call, needs
     if scope.rep_ids is not None:
         visible_decision(scope, call.service.decision(lead_id, lang=call.lang), lead_id)
         if not scope.sees_rep(body.rep_id):
-            raise Problem(403, f"{body.rep_id} is not of this manager's team")
+            raise Problem(403, message("scope.not_his_team", rep=body.rep_id))
     try:
         decision = call.service.override(
             lead_id, rep_id=body.rep_id, by=body.by, reason=body.reason, force=body.force, lang=call.lang

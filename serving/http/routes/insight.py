@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 import structlog
 from fastapi import APIRouter, Path, Query, Response
 
+from features.messages import message
 from features.moments import parse_month
 from models.forecasting.inputs import Changes
 from serving.http.calls import Call, answer, needs
@@ -168,7 +169,7 @@ def acknowledge(
     """Keep who has seen the warning, and his note; it stays listed until it is resolved."""
     scope = call.scope()
     if scope.rep_ids is not None and not scope.sees_rep(call.service.warning_rep(warning_id)):
-        raise Problem(404, f"no warning {warning_id!r}; GET /v1/warnings lists them")
+        raise Problem(404, message("unknown.warning", warning=warning_id))
     by = body.by or call.principal.subject
     return answer(call.service.acknowledge(warning_id, by=by, note=body.note, lang=call.lang), lang=call.lang)
 
@@ -228,4 +229,4 @@ def _check_month(text: str | None) -> None:
     except ValueError:
         month = 0
     if not 1970 * 12 <= month < 2199 * 12:
-        raise Problem(422, "month is not one; write YYYY-MM")
+        raise Problem(422, message("asked.month"))

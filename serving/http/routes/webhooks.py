@@ -9,6 +9,7 @@ from fastapi import APIRouter, Request, Response
 from starlette.concurrency import run_in_threadpool
 
 from features.config import Incoming
+from features.messages import message
 from serving.http.calls import answer
 from serving.http.guessing import Guesses, webhook_guess
 from serving.http.problems import Problem
@@ -88,10 +89,10 @@ async def _opened(request: Request, name: str) -> tuple[bytes, Incoming]:
     service: ServiceProtocol = request.app.state.service
     sender = service.sender(name)
     if sender is None:
-        raise Problem(404, f"no secret is set for {name}: [incoming.{name}] secret, or FAIRLEAD_INCOMING_SECRET_…")
+        raise Problem(404, message("hook.no_secret", name=name))
     body = await request.body()
     if len(body) > MAX_BYTES:
-        raise Problem(413, f"a webhook may have {MAX_BYTES:,} bytes", headers={"Connection": "close"})
+        raise Problem(413, message("hook.bytes", most=MAX_BYTES), headers={"Connection": "close"})
     return body, sender
 
 
