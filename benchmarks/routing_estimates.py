@@ -1,6 +1,6 @@
 """Measures the whole chain, own estimates and own prices, beside rival models and policies on worlds of known truth.
 
-`python -m benchmarks.routing_estimates [--structures a,b] [--loads 0.8,1.0] [--seeds N] [--every N]` prints the share
+`python -m benchmarks.routing_estimates [--structures a,b] [--loads 0.8,1.0] [--seeds N] [--first-seed N] [--every N]` prints the share
 of the attainable gain, a row a cell: 0 = the desk's old habit, 1 = an oracle that knows every truth, the hidden quality
 of each lead and the whole week. All policies meet the same leads, rules and places.
 
@@ -144,13 +144,16 @@ def main() -> None:
     parser.add_argument("--structures", default=",".join(name for name in STRUCTURES if not STRUCTURES[name].same))
     parser.add_argument("--loads", default=",".join(map(str, LOADS)))
     parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument(
+        "--first-seed", type=int, default=0, help="other seeds than the table's, for choices made by it"
+    )
     parser.add_argument("--every", type=int, default=4, help="leads between two price solutions")
     args = parser.parse_args()
     rows: dict[float, list[list[float]]] = {}
     names: list[str] = []
     for structure in args.structures.split(","):
         for load in map(float, args.loads.split(",")):
-            for seed in range(args.seeds):
+            for seed in range(args.first_seed, args.first_seed + args.seeds):
                 names, shares, _ = run_cell(structure, load, seed, args.every, heads=not names)
                 rows.setdefault(load, []).append(shares)
     for load, found in rows.items():

@@ -35,8 +35,8 @@ def write_cards(folder: Path, report: Mapping[str, Any]) -> None:
 
 
 def _routing(findings: Mapping[str, Any]) -> str:
-    likely = findings["routing_mode"] == "pairs" and not findings["interaction"]["supported"]
-    return "likely" if likely else str(findings["routing_mode"])
+    possible = findings["routing_mode"] == "pairs" and not findings["interaction"]["supported"]
+    return "possible" if possible else str(findings["routing_mode"])
 
 
 def model_card(report: Mapping[str, Any], lang: str) -> str:

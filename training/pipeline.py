@@ -273,12 +273,17 @@ def _summary(
 ) -> Summary:
     findings, choice = unit.conversion.findings, unit.contribution.choice
     interaction, rep = findings.interaction, findings.rep_effect
-    likely = unit.routing_mode == "pairs" and not interaction.supported
+    possible = unit.routing_mode == "pairs" and not interaction.supported
     method = {"method": choice.method} if choice.reason == "beats_the_mean" else {}
     lines = (
         (0, status),
         *([(2, note)] if note else []),
-        (2, message("trained.routing", mode=message("routing.likely" if likely else f"routing.{unit.routing_mode}"))),
+        (
+            2,
+            message(
+                "trained.routing", mode=message("routing.possible" if possible else f"routing.{unit.routing_mode}")
+            ),
+        ),
         (4, _effects_told(findings)),
         (4, _scores_told(findings)),
         (2, message("trained.forecast", choice=message(f"choice.{choice.reason}", **method))),

@@ -40,9 +40,9 @@ TRAINING: Final[Mapping[str, tuple[str, str]]] = {
         "lead x rep interaction was found: each lead has its own best rep",
         "线索与销售之间存在匹配差异，每条线索各有最合适的人",
     ),
-    "routing.likely": (
-        "reps differ; lead x rep interaction is likely but not proven, and is used as far as it is sure",
-        "销售之间有差异；线索与销售的匹配差异有迹象但尚未证实，按其可靠程度采用",
+    "routing.possible": (
+        "reps differ; lead x rep interaction is possible but not proven, and is used as far as it is sure",
+        "销售之间有差异；线索与销售的匹配差异有可能但尚未证实，按其可靠程度采用",
     ),
     "routing.reps": (
         "reps differ, but no lead x rep interaction beyond noise was found",

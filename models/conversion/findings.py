@@ -33,9 +33,10 @@ from models.conversion.predictor import Trained, train_pooled
 
 # Two tests at this level: on data without any rep effect at most 4 % claim one.
 LEVEL: Final = 0.02
-# Where reps differ at all, interactions so likely are routed on, drawn towards none as far as they are unsure: on small
-# desks leaving out what is there costs much of the gain (benchmarks/RESULTS-routing.md).
-LIKELY: Final = 0.2
+# Where reps differ at all, interactions are routed on unless noise alone would more often than not show as much, drawn
+# towards none as far as they are unsure: leaving out what is there costs many times what believing in what is not does
+# (benchmarks/RESULTS-routing.md).
+POSSIBLE: Final = 0.5
 # At which a difference between reps must show among closed leads too; a check, hence laxer than the test itself.
 CLOSED_LEVEL: Final = 0.05
 _CLOSED_SIMS = 199
@@ -145,7 +146,7 @@ def choose_mode(interaction: Finding, rep_effect: Finding) -> Mode:
         return "pairs"
     if not rep_effect.supported:
         return "lead_only"
-    return "pairs" if interaction.p_value <= LIKELY and interaction.estimate > 0.0 else "reps"
+    return "pairs" if interaction.p_value <= POSSIBLE and interaction.estimate > 0.0 else "reps"
 
 
 def _finding(variance: tuple[float, float], p_value: float) -> Finding:

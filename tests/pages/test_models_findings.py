@@ -22,7 +22,7 @@ def said(lang, mode, *, supported):
 @pytest.mark.parametrize("lang", ["en", "zh"])
 @pytest.mark.parametrize(
     ("mode", "supported", "key"),
-    [("pairs", True, "found"), ("pairs", False, "likely"), ("reps", False, "none"), ("lead_only", False, "none")],
+    [("pairs", True, "found"), ("pairs", False, "possible"), ("reps", False, "none"), ("lead_only", False, "none")],
 )
 def test_an_interaction_that_is_routed_on_is_not_called_absent(lang, mode, supported, key):
     interaction, rep_effect, _ = said(lang, mode, supported=supported)

@@ -252,4 +252,9 @@ def test_the_stylesheet_is_one_kept_and_open(town):
     assert answer.headers["content-type"].startswith("text/css")
     assert "immutable" in answer.headers["cache-control"]
     assert "@import" not in answer.text
-    assert "url(" not in answer.text
+    assets = re.findall(r"url\(([^)]*)\)", answer.text)
+    assert assets, "the font that machines without a Chinese one need"
+    for asset in assets:
+        address = asset.strip("\"'")
+        assert re.match(r"/[^/]", address)
+        assert browser.get(address).status_code == 200
