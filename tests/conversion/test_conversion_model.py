@@ -153,10 +153,12 @@ def test_without_rep_effects_the_rep_plays_no_part(world):
 
 def test_without_interaction_reps_keep_their_order_on_every_lead(world):
     made = world(3, n=6_000, sd_rep=0.6)
-    model = fit(made)
-    assert model.findings.routing_mode == "reps"
+    model = fit(made, mode="reps")
     leads, reps, values, _ = split(made, 10, 8)
     mean, _ = model.pooled.predict_matrix(leads, reps, values)
+    possible, _ = fit(made, mode="pairs").pooled.predict_matrix(leads, reps, values)
+    by_rep, by_pair = possible.mean(axis=0), possible - possible.mean(axis=0) - possible.mean(axis=1)[:, None]
+    assert by_pair.std() < 0.25 * by_rep.std(), "what is not there is drawn towards none where it is possible"
     assert np.abs(np.diff(mean - mean[:, :1], axis=0)).max() < 1e-9
     assert np.ptp(mean[0]) > 0.3
 
