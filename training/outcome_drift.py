@@ -156,7 +156,7 @@ def level_shift(
     sums, weights = np.bincount(period, left, len(rows)), np.bincount(period, weight, len(rows))
     usable = np.flatnonzero((rows >= max(5, rules.fewest_rows // 4)) & (weights > 0))
     before = usable[usable >= n_new]
-    if rows[:n_new].min() < rules.fewest_rows or len(before) < rules.fewest_months or weights[:n_new].sum() <= 0:
+    if rows[:n_new].sum() < rules.fewest_rows or len(before) < rules.fewest_months or weights[:n_new].sum() <= 0:
         return None
     share = weights[before] / weights[before].mean()
     rates = sums[before] / weights[before]

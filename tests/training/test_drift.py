@@ -10,7 +10,7 @@ from features import moments
 from features.config import Config
 from features.moments import DAY, NEVER
 from training.drift import find_drift, freshness_findings, input_findings, unseen_findings
-from training.outcome_drift import target_days, target_findings
+from training.outcome_drift import level_shift, target_days, target_findings
 from training.release import release_for
 from training.shifts import DriftRules, holm, month_shift, periods
 
@@ -217,3 +217,16 @@ def test_the_days_in_which_wins_come_are_taken_from_old_leads():
     assert target_days(given, given + np.array([50, 40, 1]) * DAY, AS_OF) == 60
     assert target_days(given, given + np.array([150, 140, 1]) * DAY, AS_OF) == 120
     assert target_days(given[:0], given[:0], AS_OF) == 120
+
+
+def test_newest_months_are_judged_together_where_each_is_thin():
+    """Fifteen wins a month for three months are 45: enough by the rule of 40, though no single month is."""
+    rng = np.random.default_rng(5)
+    period, reps = np.repeat(np.arange(15), 15), np.tile(np.arange(15), 15)
+    left = rng.normal(0.0, 0.1, len(period)) - 1.0 * (period < 3)
+    found = level_shift(left, np.ones(len(period)), period, reps, rng, DriftRules(), 3)
+    assert found is not None
+    assert found.change == pytest.approx(-1.0, abs=0.05)
+    assert found.p_value < 0.01
+    thin = period % 3 > 0
+    assert level_shift(left[thin], np.ones(thin.sum()), period[thin], reps[thin], rng, DriftRules(), 3) is None
