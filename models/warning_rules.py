@@ -53,7 +53,10 @@ class WarningSettings:
     `miss_probability` from which a miss is told; `false_discovery_rate` of each behaviour rule over all reps, but for
     follow-ups the log Bayes factor of a slump, `drop_evidence` on desks of ten or more, where places are few anyway,
     and `sure_evidence` on smaller ones; a drop must also fall below `drop_ratio` x baseline (a rise above 1 /
-    drop_ratio), so that a sure trifle stays silent.
+    drop_ratio), so that a sure trifle stays silent;
+    an idle lead is told after `idle_days` and `idle_ratio` x the usual gap, as long as at least `least_comeback` of the
+    desk's leads came back from as long a silence, and ranks higher from `fair_comeback` on: a list of leads long dead
+    hides those that a call would save.
     """
 
     budget: int = 10
@@ -66,6 +69,8 @@ class WarningSettings:
     drop_ratio: float = 0.7
     idle_ratio: float = 2.0
     idle_days: float = 7.0
+    least_comeback: float = 0.05
+    fair_comeback: float = 0.2
     training_days: float = 30.0
 
 
@@ -85,12 +90,16 @@ class Outlook:
 
 @dataclass(frozen=True)
 class IdleLead:
-    """An open lead: its expected value (major units), days without activity, and the usual gap of the rep or desk."""
+    """An open lead: its expected value (major units), days without activity, and the usual gap of the rep or desk.
+
+    `comeback`: share of earlier silences as long as this that an activity or a win ended; None where too few tell.
+    """
 
     lead_id: str
     expected_value: float
     silent_days: float
     usual_days: float
+    comeback: float | None = None
 
 
 @dataclass(frozen=True)
@@ -451,12 +460,14 @@ def _idle(one: Signals, by_rep: Mapping[str, Outlook], month: int, settings: War
     found = []
     for lead in one.idle_leads:
         limit = max(settings.idle_days, settings.idle_ratio * lead.usual_days)
-        if lead.silent_days <= limit:
+        if lead.silent_days <= limit or (lead.comeback is not None and lead.comeback < settings.least_comeback):
             continue
-        severity: Severity = "medium" if lead.silent_days > 2.0 * limit else "low"
-        reason = Reason(
-            "days_without_activity", lead.silent_days, lead.usual_days, {"expected_value": lead.expected_value}
-        )
+        hopeful = lead.comeback is None or lead.comeback >= settings.fair_comeback
+        severity: Severity = "medium" if hopeful else "low"
+        numbers: dict[str, float | str] = {"expected_value": lead.expected_value}
+        if lead.comeback is not None:
+            numbers["comeback"] = lead.comeback
+        reason = Reason("days_without_activity", lead.silent_days, lead.usual_days, numbers)
         found.append(
             _item("idle_lead", one.rep_id, one.team_id, month, by_rep.get(one.rep_id), severity, (reason,),
                   (Suggestion("contact_lead", None, "no_estimate"),), lead.expected_value, lead.lead_id)

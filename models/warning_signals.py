@@ -27,6 +27,7 @@ Integers = npt.NDArray[np.int64]
 _WEEK_DAYS = 5.0  # effective working days of a week
 _YOUNG = 56 * moments.DAY
 _FEWEST_LEAD_WEEKS = 4.0
+_FEWEST_SILENCES = 20
 
 
 def outlooks_of(
@@ -225,10 +226,51 @@ def _idle_leads(known: Tables, leads: pd.DataFrame, as_of: int) -> dict[str, tup
     silent = (as_of - since) / moments.DAY
     rows = is_open.assign(silent=silent)
     rich = rows.loc[rows["value"] >= np.quantile(rows["value"], 0.75)].sort_values("lead_id")
+    back = comeback_shares(*_silences(known, leads, as_of), rich["silent"].to_numpy(dtype=np.float64))
     found: dict[str, list[IdleLead]] = {}
-    for lead_id, rep, value, days in zip(rich["lead_id"], rich["rep_id"], rich["value"], rich["silent"], strict=True):
-        found.setdefault(str(rep), []).append(IdleLead(str(lead_id), float(value), float(days), usual))
+    for lead_id, rep, value, days, share in zip(
+        rich["lead_id"], rich["rep_id"], rich["value"], rich["silent"], back, strict=True
+    ):
+        told = float(share) if np.isfinite(share) else None
+        found.setdefault(str(rep), []).append(IdleLead(str(lead_id), float(value), float(days), usual, told))
     return {rep: tuple(items) for rep, items in found.items()}
+
+
+def comeback_shares(days: Floats, ended: npt.NDArray[np.bool_], asked: Floats) -> Floats:
+    """Share of silences of at least `asked` (k,) days that an activity or a win ended; NaN where fewer than 20 tell.
+
+    `days` (n,): how long each silence lasted; `ended` (n,): whether an activity or a win ended it, not a loss or time.
+    """
+    order = np.argsort(days, kind="stable")
+    came = np.append(np.cumsum(ended[order][::-1])[::-1], 0)
+    at = np.searchsorted(days[order], asked, side="left")
+    left = len(days) - at
+    return np.where(left >= _FEWEST_SILENCES, came[at] / np.maximum(left, 1), np.nan)
+
+
+def _silences(known: Tables, leads: pd.DataFrame, as_of: int) -> tuple[Floats, npt.NDArray[np.bool_]]:
+    """Days of each silence that is over, and whether an activity or a win ended it; of the year before as_of.
+
+    A silence begins with the hand-over or an activity. One that still lasts tells nothing yet.
+    """
+    index = pd.Index(leads["lead_id"])
+    begin = leads["assigned_at"].to_numpy(dtype=np.int64)
+    acts = known.activities
+    code = np.asarray(index.get_indexer(pd.Index(acts["lead_id"])), dtype=np.int64)
+    at = acts["occurred_at"].to_numpy(dtype=np.int64)
+    mine = (code >= 0) & (at >= begin[np.maximum(code, 0)]) & (at < as_of)
+    over = (leads["outcome"] != "open").to_numpy()
+    end = leads["resolved_at"].to_numpy(dtype=np.int64)[over]
+    lead = np.concatenate([np.arange(len(leads)), code[mine], np.flatnonzero(over)])
+    time = np.concatenate([begin, at[mine], end])
+    good = np.concatenate([
+        np.zeros(len(leads), dtype=bool), np.ones(int(mine.sum()), dtype=bool),
+        (leads["outcome"] == "won").to_numpy()[over],
+    ])  # fmt: skip
+    order = np.lexsort((np.arange(len(time)), time, lead))
+    lead, time, good = lead[order], time[order], good[order]
+    follows = (lead[1:] == lead[:-1]) & (time[1:] >= as_of - 365 * moments.DAY)
+    return (np.diff(time) / moments.DAY)[follows], good[1:][follows]
 
 
 def _usual_gap(known: Tables, as_of: int) -> float:

@@ -205,9 +205,10 @@ def reason_words(reason: Reason, words: AlertWords) -> str:
         return number(lang, value, 0 if reason.code in _AS_COUNT else 1)
 
     extra: Mapping[str, Any] = reason.numbers
+    code = f"{reason.code}_comeback" if "comeback" in extra else reason.code
     return t(
         lang,
-        f"alert_text.{reason.code}",
+        f"alert_text.{code}",
         value=shown(reason.value),
         baseline=shown(reason.baseline),
         p_miss=percent(lang, extra.get("p_miss")),
@@ -216,6 +217,7 @@ def reason_words(reason: Reason, words: AlertWords) -> str:
         course=extra.get("course", ""),
         weeks=number(lang, extra.get("weeks", 4), 0),
         worth=money(lang, words.currency, extra.get("expected_value")),
+        comeback=percent(lang, extra.get("comeback")),
         difference=money(lang, words.currency, extra.get("difference"), signed=True),
         p_more=percent(lang, extra.get("p_miss_difference")),
     )

@@ -21,7 +21,7 @@ from models.forecasting.inputs import Changes
 from models.forecasting.reasons import forecast_reasons, with_miss_change
 from models.forecasting.whatif import FollowUpEffect, follow_up_gain, forecast_both, members_of, what_if_table
 from models.warning_rules import find_warnings
-from models.warning_signals import gather_signals, outlooks_of
+from models.warning_signals import comeback_shares, gather_signals, outlooks_of
 
 
 class Calendar:
@@ -231,6 +231,31 @@ def test_signals_and_warnings_of_tables_stay_the_same_in_any_row_order_and_find_
     assert found[0] == found[1]
     assert rep in {i.rep_id for i in found[0] if i.kind == "follow_up_drop"}
     assert sum(i.kind == "follow_up_drop" for i in found[0]) <= 3
+
+
+def test_the_share_that_came_back_counts_silences_at_least_as_long():
+    """Thirty silences of 1 to 30 days: the even ones ended well, the odd ones never."""
+    days = np.arange(1.0, 31.0)[::-1]
+    shares = comeback_shares(days, days % 2 == 0, np.array([0.0, 2.0, 10.5, 11.0, 11.5, 99.0]))
+    assert shares[:4] == pytest.approx([15 / 30, 15 / 29, 10 / 20, 10 / 20])
+    assert np.isnan(shares[4:]).all()
+
+
+def test_silence_is_told_by_what_came_of_such_silences_before(tables):
+    """The longer a lead lies still, the fewer came back; beyond twice the longest wait nobody is sent after it."""
+    as_of = tables.newest()
+    outcomes = lead_outcomes(tables, as_of, 180)
+    p = np.full(len(outcomes), 0.12)
+    signals = gather_signals(tables, outcomes, as_of, Calendar(), p, p * 0 + 5000.0)
+    leads = sorted((one for s in signals for one in s.idle_leads), key=lambda one: one.silent_days)
+    told = [one.comeback for one in leads if one.comeback is not None]
+    assert len(told) > 20
+    assert told[0] > 0.5
+    assert told[-1] < 0.05
+    warned = {i.lead_id for i in find_warnings([], signals, moments.month_of(as_of - 1), "now") if i.lead_id}
+    still = {one.lead_id for one in leads if one.comeback is not None and one.comeback < 0.05}
+    assert still
+    assert not warned & still
 
 
 def test_outlooks_carry_the_chance_of_a_miss_and_its_money(tables):

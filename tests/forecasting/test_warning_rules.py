@@ -158,6 +158,16 @@ def test_the_budget_holds_by_team_and_month_and_keeps_room_for_behaviour():
     assert within_budget([], WarningSettings()) == []
 
 
+def test_an_idle_lead_is_told_while_leads_come_back_from_such_a_silence():
+    """One in fifty says too little to call for; one in four is worth more haste than one in ten."""
+    shares = {"dead": 0.02, "late": 0.1, "fresh": 0.25, "unknown": None}
+    idle = tuple(IdleLead(name, 100.0, 30.0, 3.0, share) for name, share in shares.items())
+    items = find_warnings([], [Signals("R1", "T", idle_leads=idle)], MONTH)
+    assert {i.lead_id: i.severity for i in items} == {"late": "low", "fresh": "medium", "unknown": "medium"}
+    told = {i.lead_id: i.reasons[0].numbers.get("comeback") for i in items}
+    assert told == {"late": 0.1, "fresh": 0.25, "unknown": None}
+
+
 def test_few_reps_carry_alerts_on_a_large_desk_and_drops_have_half_of_the_places():
     """Forty reps who all miss, six of whom slump: eight may carry alerts, four of them slumping ones."""
     outlooks = [Outlook(f"R{i:02d}", "T", MONTH, 1.0, 9.0, 0.99, 100.0 - i) for i in range(40)]
