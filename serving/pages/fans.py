@@ -84,9 +84,12 @@ def chance(lang: Lang, p: float | None) -> str:
 
 def outlook_sentence(row: Mapping[str, Any], currency: str, lang: Lang, miss_ratio: float | None = None) -> str:
     """One month's forecast as a sentence; with `miss_ratio` the target and the chance of missing it too."""
+    # Where half of the chance lies on one amount, such as nothing at all, "above or below" would say nothing.
+    settled = float(row["p50"]) <= float(row["p10"])
     said = t(
         lang,
-        "demo.forecast_sentence",
+        "demo.forecast_settled" if settled else "demo.forecast_sentence",
+        most=percent(lang, 0.9),
         amount=money(lang, currency, float(row["p50"])),
         month=texts.month(lang, parse_month(str(row["month"]))),
         share=percent(lang, 0.8),
