@@ -26,7 +26,7 @@ from models.warning_rules import (
     find_warnings,
 )
 from models.warning_signals import gather_signals, outlooks_of
-from serving.texts import Lang, money, number, percent, t
+from serving.texts import Lang, money, number, percent, points, t
 from training.unit import ModelUnit
 
 Json = dict[str, Any]
@@ -219,8 +219,16 @@ def reason_words(reason: Reason, words: AlertWords) -> str:
         worth=money(lang, words.currency, extra.get("expected_value")),
         comeback=percent(lang, extra.get("comeback")),
         difference=money(lang, words.currency, extra.get("difference"), signed=True),
-        p_more=percent(lang, extra.get("p_miss_difference")),
+        risk=_risk(extra.get("p_miss_difference"), lang),
     )
+
+
+def _risk(more: float | None, lang: Lang) -> str:
+    """How much more likely a driver makes a miss; what rounds to nothing is said so, not called an increase of 0."""
+    if more is None or round(100 * more) == 0:
+        return t(lang, "alert_text.risk_same")
+    # English signs the number, Chinese says the direction in words.
+    return t(lang, "alert_text.risk_more", points=points(lang, more, 0).lstrip("+" if lang == "zh" else ""))
 
 
 def without_promise(items: Sequence[Json], lang: Lang) -> list[Json]:

@@ -322,8 +322,9 @@ class Core(Intake):
         writer = csv.writer(out, lineterminator="\n")
         writer.writerow(ROUTE_COLUMNS)
         for stored in self.route(leads):
-            document = state.document(stored.record, as_lang(lang or self.session.lang))
-            values = {**document, "rep_id": stored.owner_rep_id or "", "reason": one_line(document)}
+            words = as_lang(lang or self.session.lang)
+            document = state.document(stored.record, words)
+            values = {**document, "rep_id": stored.owner_rep_id or "", "reason": one_line(document, words)}
             writer.writerow(["" if values[name] is None else values[name] for name in ROUTE_COLUMNS])
         return out.getvalue()
 

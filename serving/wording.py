@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
-from serving.texts import Lang, has, money, number, percent, t
+from serving.texts import Lang, has, joined, money, number, percent, t
 
 _ENCODE: Final = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(", ", ": ")).encode
 
@@ -122,6 +122,6 @@ def feature_namer(meanings: Mapping[str, tuple[str, str]]) -> FeatureNamer:
     return name
 
 
-def one_line(document: Mapping[str, Any]) -> str:
+def one_line(document: Mapping[str, Any], lang: Lang) -> str:
     """The reasons of a decision in one line, for a CSV."""
-    return " ".join(str(reason["text"]) for reason in document["reasons"][:3])
+    return joined(lang, *(str(reason["text"]) for reason in document["reasons"][:3]))

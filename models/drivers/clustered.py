@@ -4,13 +4,16 @@ Rows of one rep share what the model does not know, so they count as one draw, n
 plain sandwich (CR0) is too small; CR1 scales it, CR2 undoes the leverage of each cluster, CR3 (the jackknife) leaves
 each cluster out in turn, and the degrees of freedom of Bell and McCaffrey replace the count of clusters minus one.
 With few clusters a sandwich is a noisy number, and where it comes out small the interval misses: `cautious_interval`
-never goes below the error that independent rows would have.
+never goes below the errors that independent rows, and clusters that share one covariance between times, would have.
 
 References
 ----------
 Bell, McCaffrey (2002), Bias reduction in standard errors for linear regression with multi-stage samples.
 Pustejovsky, Tipton (2018), Small-sample methods for cluster-robust variance estimation.
 Angrist, Pischke (2009), Mostly Harmless Econometrics, chapter 8 (the larger of the robust and the plain error).
+Kiefer (1980), Estimation of fixed effect models for time series of cross-sections with arbitrary intertemporal
+covariance (one covariance between times for all clusters).
+Hausman, Kuersteiner (2008), Difference in difference meets generalized least squares (its size with few clusters).
 MacKinnon, Nielsen, Webb (2023), Fast and reliable jackknife and bootstrap methods for cluster-robust inference.
 """
 
@@ -29,6 +32,7 @@ Correction = Literal["CR1", "CR2", "CR3"]
 
 LEVEL = 0.90
 _FULL_LEVERAGE = 1e-9
+_NO_PAIRS = 1e-9
 
 
 @dataclass(frozen=True)
@@ -114,19 +118,58 @@ def cautious_interval(
     residuals: Floats,
     clusters: Ints,
     *,
+    times: Ints | None = None,
+    scale: Floats | None = None,
     column: int = 0,
     absorbed: int = 0,
     level: float = LEVEL,
 ) -> Interval:
-    """Interval of one coefficient by the larger of CR3 and of the error that independent rows of one variance have.
+    """Interval of one coefficient by the largest of CR3, `plain_error` and, with `times`, `common_error`.
 
-    `absorbed`: all parameters taken out beforehand, those of the clusters as well.
+    `times` (n,) codes; `scale` (n,): see `common_error` (default 1). `absorbed`: all parameters taken out beforehand,
+    those of the clusters as well.
     """
     clustered = coefficient_interval(X, coefficients, residuals, clusters, column=column, correction="CR3", level=level)
+    error = max(clustered.se, plain_error(X, residuals, column, absorbed))
+    if times is not None:
+        weights = np.ones(len(residuals)) if scale is None else scale
+        error = max(error, common_error(X, residuals, clusters, times, weights, column))
+    return clustered if error <= clustered.se else interval(clustered.estimate, error, clustered.dof, level)
+
+
+def plain_error(X: Floats, residuals: Floats, column: int = 0, absorbed: int = 0) -> float:
+    """Standard error of a coefficient where all rows are independent and of one variance."""
     n, k = X.shape
     free = max(1, n - k - absorbed)
-    plain = float(residuals @ residuals / free * np.linalg.inv(X.T @ X)[column, column]) ** 0.5
-    return clustered if plain <= clustered.se else interval(clustered.estimate, plain, clustered.dof, level)
+    return float(residuals @ residuals / free * np.linalg.inv(X.T @ X)[column, column]) ** 0.5
+
+
+def common_error(X: Floats, residuals: Floats, clusters: Ints, times: Ints, scale: Floats, column: int = 0) -> float:
+    """Standard error of a coefficient where all clusters share one covariance between times.
+
+    Row i has residual scale[i] * (what its cluster has at times[i]) + noise of its own, both with variances that no
+    cluster differs in; `scale` (n,) is 1 for plain least squares and the root of the weights for weighted ones. The
+    covariance is that of the residuals, so that of what fixed effects leave: the direction that it is wanted in is
+    free of them as well. Being one for all, it is far less noisy than a sandwich, which has one draw a cluster.
+    """
+    n, k = X.shape
+    n_clusters, n_times = int(clusters.max()) + 1, int(times.max()) + 1
+    cell, cells = clusters * n_times + times, n_clusters * n_times
+
+    def summed(values: Floats) -> Floats:
+        return np.asarray(np.bincount(cell, weights=values, minlength=cells).reshape(n_clusters, n_times))
+
+    pull = X @ np.linalg.inv(X.T @ X)[:, column]
+    shown, size = summed(scale * residuals), summed(scale**2)
+    seen, pairs = shown.T @ shown, size.T @ size
+    own_seen, own_pairs = _summed_diagonal(summed(scale**2 * residuals**2)), _summed_diagonal(summed(scale**4))
+    seen, pairs = seen - own_seen, pairs - own_pairs
+    shared = np.where(pairs > _NO_PAIRS * size.sum(), seen / np.where(pairs > 0, pairs, 1.0), 0.0)
+    reach = summed(scale * pull)
+    variance = float(np.sum(shared * (reach.T @ reach - _summed_diagonal(summed((scale * pull) ** 2)))))
+    variance += float(np.mean(residuals**2) * (pull @ pull))
+    correction = n_clusters / (n_clusters - 1) * n / max(1, n - k)
+    return max(0.0, variance * correction) ** 0.5
 
 
 def _bias_reduced(
@@ -159,3 +202,8 @@ def _leverage_adjusted(X: Floats, root: Floats, weights: Floats, power: float) -
     # A cluster that alone determines a direction says nothing of its own noise there: the generalised inverse drops it.
     factor = np.where(remaining > _FULL_LEVERAGE, np.maximum(remaining, _FULL_LEVERAGE) ** -power, 0.0)
     return weights + left @ ((factor - 1.0) * (left.T @ weights))
+
+
+def _summed_diagonal(by_cluster: Floats) -> Floats:
+    """Diagonal matrix (times, times) of the sums over clusters, the rows."""
+    return np.diag(by_cluster.sum(axis=0))

@@ -16,11 +16,13 @@ import pandas as pd
 
 from models.drivers.clustered import LEVEL, Floats, Interval, Ints, codes_of, interval
 from models.drivers.guards import (
+    ALPHA,
     FEW_MOVING_UNITS,
     MIN_MOVING_UNITS,
     Guards,
     Verdict,
     dose_range,
+    level_if_shown,
     run_guards,
     verdict_of,
 )
@@ -44,13 +46,18 @@ _RIPE = 0.9  # share of wins on record from which a lead's outcome is taken as i
 _AGREEMENT_ALPHA = 0.01
 # Of the months' guards only these speak of the leads' estimate too; the others are about the months' own arithmetic.
 _SHARED_GUARDS = ("levels_and_changes_disagree", "future_predicts_present")
+# How often the guards of one kind of row withhold a sound number; a row of leads is withheld by the months' as well.
+_OF_MONTHS = (ALPHA, ALPHA)
+_OF_COURSES = (_AGREEMENT_ALPHA, ALPHA, *_OF_MONTHS)
+_OF_HABITS = (DRIFT_ALPHA, *_OF_MONTHS)
 
 
 @dataclass(frozen=True)
 class EffectRow:
     """One lever on one outcome, as `drivers.json` gives it.
 
-    `estimate`, `ci_low`, `ci_high` (90 %) are None exactly where `verdict` is not_identified. `unit`: probability
+    `estimate`, `ci_low`, `ci_high` are None exactly where `verdict` is not_identified; the interval holds the truth in
+    90 % of the rows that are shown (`level_if_shown`). `unit`: probability
     (0-1) or money_per_month, a step of 1 in the driver. `naive_estimate`: what comparing reps with each other would
     say. `sensitivity` (0-1): the share of residual variation of lever and outcome that a hidden factor would have to
     explain to undo the estimate. `dose_low`, `dose_high`: what the data hold of the lever.
@@ -237,6 +244,7 @@ def _panel_row(
     outcome = _column(panel, "contribution")
     controls = _moving([_column(panel, c) for c in _FLOW if c in panel] + _tenure(panel, "tenure") + extra, len(panel))
     naive = pooled_slope(treatment, outcome)
+    level = level_if_shown(level, *_OF_MONTHS)
     try:
         levels = fixed_effects(unit, time, treatment, outcome, controls, level=level)
         guards = run_guards(levels, unit, time, treatment, outcome, controls, rng)
@@ -268,6 +276,7 @@ def _lever(
     ripeness = "maturity_landmark" if habit else "maturity"
     maturity = _column(leads, ripeness) if ripeness in leads else np.ones(len(leads))
     ripe = maturity >= _RIPE
+    level = level_if_shown(level, *(_OF_HABITS if habit else _OF_COURSES))
     plain = _Lever(
         driver,
         len(leads),

@@ -237,6 +237,20 @@ def _reasons(
     return tuple(found)
 
 
+def level_if_shown(level: float, *alphas: float) -> float:
+    """Level of an interval that is shown only where guards pass, so that it misses at most 1 - `level` of those shown.
+
+    `alphas`: how often each guard withholds a sound number. Where the numbers that pass are the wrong ones more often
+    than others, what is shown misses more than what was computed, by at most the share withheld (Bonferroni):
+    P(miss | shown) <= P(miss) / P(shown).
+
+    References
+    ----------
+    Roth (2022), Pretest with caution: event-study estimates after testing for parallel trends.
+    """
+    return 1.0 - (1.0 - level) * max(0.0, 1.0 - sum(alphas))
+
+
 def verdict_of(reasons: tuple[str, ...]) -> Verdict:
     """Rung of the ladder that the reasons leave: any blocking one withholds, any other one marks."""
     if any(reason in BLOCKING for reason in reasons):

@@ -172,7 +172,7 @@ def win_effect(
     if rows.outcome.min() == rows.outcome.max():
         raise EffectError("all leads end alike, so nothing can be learnt about winning")
     W, theta, alpha = _fitted(rows, ripe)
-    return _finite_step(rows.treatment, rows.outcome, W, rows.unit, theta, alpha, value, ripe, level)
+    return _finite_step(rows, W, theta, alpha, value, ripe, level)
 
 
 def instrumented(rows: Panel) -> Panel:
@@ -316,18 +316,10 @@ def _newton_step(
 
 
 def _finite_step(
-    treatment: Floats,
-    y: Floats,
-    W: Floats,
-    unit: Ints,
-    theta: Floats,
-    alpha: Floats,
-    worth: Floats,
-    maturity: Floats,
-    level: float,
+    rows: Panel, W: Floats, theta: Floats, alpha: Floats, worth: Floats, maturity: Floats, level: float
 ) -> LeadEffect:
     """Average change of probability by one step, its error by the delta method on clustered scores."""
-    n_units = len(alpha)
+    treatment, y, unit, n_units = rows.treatment, rows.outcome, rows.unit, len(alpha)
     eta = W @ theta + alpha[unit]
     score, weight = _score(y, eta, maturity)
     total = np.bincount(unit, weights=weight, minlength=n_units) + _UNIT_PRECISION
@@ -335,7 +327,8 @@ def _finite_step(
     root = np.sqrt(np.maximum(weight, 1e-12))
     X = root[:, None] * (W - means[unit])  # least squares on X and residuals repeats the last scoring step
     residuals = score / root
-    logit = cautious_interval(X, theta, residuals, unit, absorbed=n_units, level=level)
+    times, _ = codes_of(rows.time)
+    logit = cautious_interval(X, theta, residuals, unit, times=times, scale=root, absorbed=n_units, level=level)
     plain = float(np.linalg.norm(cluster_influences(X, residuals, unit)))
     scores = cluster_sums(X * residuals[:, None], unit, n_units) @ np.linalg.inv(X.T @ X)
     inflation = logit.se / plain if plain > 0 else 1.0

@@ -141,7 +141,7 @@ def fixed_effects(
     """Two-way fixed-effects estimate with errors clustered by unit.
 
     A unit seen once teaches nothing about itself and drops out by construction. Without a `correction` the error is
-    the larger of the jackknife's and of that of independent rows.
+    that of `cautious_interval`.
     Raises EffectError where the treatment does not move within units.
     """
     panel = make_panel(unit, time, treatment, outcome, controls)
@@ -150,7 +150,7 @@ def fixed_effects(
     within = demean_two_way(columns, panel.unit, times)
     raw = np.column_stack([panel.treatment, panel.controls])
     absorbed = int(times.max()) + 1
-    return _least_squares(within, raw, panel.unit, absorbed, "fixed_effects", correction, level)
+    return _least_squares(within, raw, panel.unit, times, absorbed, "fixed_effects", correction, level)
 
 
 def first_differences(
@@ -179,7 +179,7 @@ def first_differences(
     ends, n_ends = codes_of(times[1:][neighbours])
     changes -= (cluster_sums(changes, ends, n_ends) / _counts(ends)[:, None])[ends]
     raw = np.delete(columns, 1, axis=1)[1:][neighbours]
-    return _least_squares(changes, raw, units[1:][neighbours], n_ends, "first_differences", correction, level)
+    return _least_squares(changes, raw, units[1:][neighbours], ends, n_ends, "first_differences", correction, level)
 
 
 def shifted(unit: npt.ArrayLike, time: npt.ArrayLike, values: npt.ArrayLike, by: int) -> Floats:
@@ -233,7 +233,14 @@ def independent_columns(X: Floats, raw: Floats) -> Floats:
 
 
 def _least_squares(
-    within: Floats, raw: Floats, unit: Ints, absorbed: int, method: str, correction: Correction | None, level: float
+    within: Floats,
+    raw: Floats,
+    unit: Ints,
+    times: Ints,
+    absorbed: int,
+    method: str,
+    correction: Correction | None,
+    level: float,
 ) -> PanelEffect:
     """Estimate of the first column of `within` (treatment, outcome, controls...) on the second."""
     y = within[:, 1]
@@ -247,7 +254,7 @@ def _least_squares(
         raise EffectError("changes of at least 2 units are needed")
     if correction is None:
         taken_out = n_units + absorbed - 1
-        found = cautious_interval(X, coefficients, residuals, units, absorbed=taken_out, level=level)
+        found = cautious_interval(X, coefficients, residuals, units, times=times, absorbed=taken_out, level=level)
     else:
         found = coefficient_interval(
             X, coefficients, residuals, units, absorbed=absorbed, correction=correction, level=level

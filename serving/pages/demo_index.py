@@ -21,7 +21,7 @@ from serving.pages.simulation_page import gain_figures
 from serving.reports import charts, effect_view
 from serving.reports.tables import Cell, ChartView, Row, TableView, numeric, text
 from serving.simulation import Simulation, headline
-from serving.texts import LANGUAGES, Lang, as_lang, money, number, t
+from serving.texts import LANGUAGES, Lang, as_lang, joined, money, number, t
 from training.replay_weeks import HABIT, OURS
 
 _FILES: Final = (
@@ -59,7 +59,7 @@ def write_index(
             "headline": said[spoken],
             "next": _open_next(spoken),
             "figures": _figures(core, simulation, company, items, spoken),
-            "urgent": [_urgent(core, item) for item in without_promise(items[:_N_URGENT], spoken)],
+            "urgent": [_urgent(core, item, spoken) for item in without_promise(items[:_N_URGENT], spoken)],
             "kinds": _kinds(items, spoken),
             "forecast": _forecast(core, company, spoken),
             "replay": headline(simulation.replay, spoken),
@@ -190,14 +190,14 @@ def _figures(
     ]
 
 
-def _urgent(core: Core, item: Mapping[str, Any]) -> dict[str, Any]:
+def _urgent(core: Core, item: Mapping[str, Any], lang: Lang) -> dict[str, Any]:
     reasons, suggestions = item["reasons"], item["suggestions"]
     who = core.state().name_of(str(item["rep_id"])) if item["rep_id"] else str(item.get("team_id") or "")
     return {
         "severity": str(item["severity"]),
         "title": str(item["title"]),
         "who": " · ".join(part for part in (who, str(item.get("lead_id") or "")) if part),
-        "reason": " ".join(str(reason["text"]) for reason in reasons[:2]),
+        "reason": joined(lang, *(str(reason["text"]) for reason in reasons[:2])),
         "no_gain": item["no_gain"],
         "suggestion": str(suggestions[0]["text"]) if suggestions else "",
     }

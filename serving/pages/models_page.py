@@ -16,7 +16,7 @@ from serving.pages.gate_words import failed_checks, verdict_words
 from serving.pages.today import model_state
 from serving.pages.visit import Sent, Visit, sends, visits
 from serving.reports.tables import Cell, Row, TableView, numeric, text
-from serving.texts import has
+from serving.texts import has, joined
 from training.release import challenger
 
 router = APIRouter(include_in_schema=False)
@@ -104,7 +104,7 @@ def _releases(visit: Visit, known: Mapping[str, Any]) -> TableView | None:
                 text(_named(visit, "promotion", str(one["action"]))),
                 text(_unbroken(str(one["data_until"])[:10])),
                 text(_unbroken(str(one["promoted_at"])[:10])),
-                text(" ".join(verdict_words(one, visit.lang))),
+                text(joined(visit.lang, *verdict_words(one, visit.lang))),
             )
         )
         for one in items

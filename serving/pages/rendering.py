@@ -39,6 +39,7 @@ def _environment() -> jinja2.Environment:
 def render(template: str, lang: Lang, context: Mapping[str, Any]) -> str:
     """HTML of a template of ours; `t` gives it the texts of the language."""
     words = {"t": partial(t, lang), "lang": lang, "html_lang": HTML_LANG[lang], "other": OTHER[lang]}
+    words["gap"] = "" if lang == "zh" else " "  # between two sentences
     return _environment().get_template(template).render(**words, **context)
 
 

@@ -19,7 +19,7 @@ from serving.reports.measure_view import measures_view, pilots_view
 from serving.reports.payload import Effectiveness, ReportPayload
 from serving.reports.rep_view import rep_page, rep_pages, rep_table
 from serving.reports.tables import Cell, Row, TableView, numeric, table, text
-from serving.texts import Lang, joined, money, percent, t
+from serving.texts import Lang, bound, joined, money, percent, t
 
 if TYPE_CHECKING:
     import jinja2
@@ -41,7 +41,11 @@ def _environment() -> jinja2.Environment:
     folder = files("serving.reports") / "templates"
     source = {name: (folder / name).read_text(encoding="utf-8") for name in TEMPLATES}
     return jinja2.Environment(
-        loader=jinja2.DictLoader(source), autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True
+        loader=jinja2.DictLoader(source),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        finalize=bound,
+        trim_blocks=True,
     )
 
 

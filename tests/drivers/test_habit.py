@@ -9,8 +9,8 @@ import pytest
 from features.moments import DAY, HOUR, NEVER
 from models.drivers.effects import effect_rows
 from models.drivers.habit import concurrent_habit, habit_effect, others_mean
-from models.drivers.panel_effects import EffectError, make_panel
-from models.drivers.slow_drift import DRIFT_ALPHA, drift_p, habit_around
+from models.drivers.panel_effects import EffectError, demean_two_way, make_panel
+from models.drivers.slow_drift import DRIFT_ALPHA, drift_p, hidden_cause
 
 
 def frame_of(w, **more):
@@ -104,18 +104,25 @@ def test_a_drift_that_moves_habit_and_results_is_seen_and_one_that_moves_only_re
     assert np.median([drift_p(drifting(seed, -0.6), 1) for seed in range(3)]) > 0.9
 
 
-def test_the_habit_around_is_that_of_the_months_around_less_the_next_one():
-    """Against the sum written out month by month, one lead a rep and month."""
-    reps, months = 6, 30
-    unit, time = np.repeat(np.arange(reps), months), np.tile(np.arange(months), reps)
-    calls = np.random.default_rng(0).gamma(2, 1, (reps, months))
-    habit = np.log(calls + 0.1)
-    moved = habit - habit.mean(axis=1, keepdims=True) - habit.mean(axis=0) + habit.mean()
-    around = habit_around(make_panel(unit, time, calls.ravel(), np.zeros(len(unit)))).reshape(reps, months)
-    for month in (0, 7, 29):
-        others = [m for m in range(months) if 1 <= abs(m - month) <= 12 and m != month + 1]
-        weights = np.exp(-np.abs(np.array(others) - month) / 6)
-        assert around[:, month] == pytest.approx(moved[:, others] @ weights)
+def test_the_hidden_cause_is_guessed_from_other_months_but_the_next():
+    """Against the conditional mean of the joint normal, written out month by month; months of one to five leads."""
+    reps, months = 6, 15
+    rng = np.random.default_rng(0)
+    leads = rng.integers(1, 6, (reps, months))
+    unit = np.repeat(np.arange(reps), leads.sum(axis=1))
+    time = np.repeat(np.tile(np.arange(months), reps), leads.ravel())
+    calls = np.repeat(rng.gamma(2, 1, (reps, months)).ravel(), leads.ravel())
+    found = hidden_cause(make_panel(unit, time, calls, np.zeros(len(unit))))
+    moved = demean_two_way(np.log(calls + 0.1), unit, time)[:, 0]
+    for rep in range(reps):
+        for month in (0, 7, 14):
+            others = np.array([m for m in range(months) if m not in (month, month + 1)])
+            seen = np.array([moved[(unit == rep) & (time == m)][0] for m in others])
+            walk = np.minimum.outer(others, others) / 12
+            noise = leads.mean() / leads[rep, others]
+            weights = np.linalg.solve(walk + 100.0 + np.diag(noise), np.minimum(others, month) / 12)
+            here = found[(unit == rep) & (time == month)]
+            assert here == pytest.approx(np.full(len(here), weights @ seen), abs=1e-12)
 
 
 def test_a_habit_without_other_months_cannot_be_judged():

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from models.drivers.clustered import cautious_interval, codes_of, coefficient_interval
-from models.drivers.guards import run_guards, unit_spread, verdict_of
+from models.drivers.clustered import cautious_interval, codes_of, coefficient_interval, common_error
+from models.drivers.guards import level_if_shown, run_guards, unit_spread, verdict_of
 from models.drivers.panel_effects import (
     EffectError,
     demean_two_way,
@@ -92,6 +92,45 @@ def test_a_cautious_error_is_never_below_that_of_independent_rows():
     assert found.se == pytest.approx(np.sqrt(20 / 19 / 20))
     shared = np.repeat(np.tile([1.0, -1.0], 5), 2)
     assert cautious_interval(X, np.ones(1), shared, clusters).se > 1.3 * found.se
+
+
+def test_one_covariance_for_all_clusters_equals_its_sum_over_pairs_of_rows():
+    """Pairs of different rows of a cluster go by the covariance of their times, learnt from all clusters."""
+    rng = np.random.default_rng(5)
+    clusters, times = codes_of(rng.integers(0, 6, 70))[0], codes_of(rng.integers(0, 4, 70))[0]
+    X, scale = rng.normal(size=(70, 2)), rng.uniform(0.3, 1.5, 70)
+    e = rng.normal(size=70)
+    together = (clusters[:, None] == clusters) & ~np.eye(70, dtype=bool)
+    shared = np.zeros((4, 4))
+    for s in range(4):
+        for t in range(4):
+            pairs = together & (times[:, None] == s) & (times == t)
+            shared[s, t] = np.outer(scale * e, scale * e)[pairs].sum() / np.outer(scale**2, scale**2)[pairs].sum()
+    covariance = np.where(together, np.outer(scale, scale) * shared[times[:, None], times], 0.0)
+    covariance += np.mean(e**2) * np.eye(70)
+    bread = np.linalg.inv(X.T @ X)
+    variance = (bread @ X.T @ covariance @ X @ bread)[1, 1] * 6 / 5 * 70 / 68
+    assert variance > 0
+    assert common_error(X, e, clusters, times, scale, 1) == pytest.approx(variance**0.5, rel=1e-9)
+
+
+def test_months_that_hang_together_count_even_where_each_clusters_own_score_is_nothing():
+    """Half of the clusters move like the others' residuals: a sandwich sees nothing, independent rows too little."""
+    slow, fast = np.array([1.0, 1.0, -1.0, -1.0]), np.array([1.0, -1.0, 1.0, -1.0])
+    X, residuals = np.tile(np.r_[slow, fast], 4)[:, None], np.tile(np.r_[fast, slow], 4)
+    clusters, times = np.repeat(np.arange(8), 4), np.tile(np.arange(4), 8)
+    assert coefficient_interval(X, np.zeros(1), residuals, clusters, correction="CR3").se < 1e-9
+    without = cautious_interval(X, np.zeros(1), residuals, clusters).se
+    assert cautious_interval(X, np.zeros(1), residuals, clusters, times=times).se > 1.4 * without
+
+
+def test_what_passes_guards_misses_no_more_than_was_said():
+    """The worst case: guards withhold only intervals that hold the truth."""
+    level = level_if_shown(0.9, 0.03, 0.05)
+    assert level == pytest.approx(1 - 0.1 * 0.92)
+    missed, shown = 1 - level, 1 - 0.08
+    assert missed / shown == pytest.approx(0.1)
+    assert level_if_shown(0.9) == pytest.approx(0.9)
 
 
 def test_first_differences_equal_a_regression_of_changes():

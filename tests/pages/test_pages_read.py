@@ -78,10 +78,18 @@ def test_every_page_says_everything_in_words(town, read, path, lang):
     )
     shown = set(re.findall(r"\b[a-z_]+(?:\.[a-z_0-9]+)+\b", text))
     assert not shown & set(catalogue("en"))
+
     other = {"en": "zh", "zh": "en"}[lang]
     sentences = {said for said in catalogue(other).values() if len(said) > 14 and "{" not in said}
     assert len(sentences) > 100
     assert not [said for said in sentences - set(catalogue(lang).values()) if said in text]
+
+
+@each_page
+def test_chinese_sentences_follow_each_other_without_a_space(read, path):
+    answer = read(path, "zh")
+    assert "。" in answer.text
+    assert re.findall(r".{12}[。；] +[^<\s].{12}", answer.text) == []
 
 
 @each_page

@@ -6,7 +6,8 @@ import re
 
 import pytest
 
-from serving.alerts import without_promise
+from models.warning_rules import Reason
+from serving.alerts import AlertWords, reason_words, without_promise
 from serving.http.security import Principal
 from serving.pages.overdue import overdue_section
 from serving.pages.visit import visit_of
@@ -102,3 +103,21 @@ def test_a_number_stays_on_one_line_with_its_unit():
         assert shown.replace("\u00a0", " ").replace(JOINER, "") == f"预计{money('zh', 'CNY', amount)}以上"
     assert bound("80 % of 25 条, 12 leads") == "80\u00a0% of 25\u00a0条, 12 leads"
     assert bound(7) == 7
+
+
+@pytest.mark.parametrize(
+    ("lang", "more", "same"),
+    [
+        ("en", "+9 points in the chance of a miss", "less than one point"),
+        ("zh", "概率上升 9 个百分点", "不到 1 个百分点"),
+    ],
+)
+def test_a_chance_of_a_miss_that_hardly_moves_is_not_called_an_increase_of_nothing(lang, more, same):
+    def words(p):
+        numbers = {"difference": -5200.0, "p_miss_difference": p}
+        return reason_words(Reason("forecast_silence", 4.0, 2.0, numbers), AlertWords(lang, "CNY", 0.8, 24.0))
+
+    assert more in words(0.09)
+    for p in (0.0, 0.004, -0.004):
+        assert same in words(p)
+        assert not re.search(r"(?<![\d.])0 *(%|points|个)", words(p))
