@@ -56,7 +56,7 @@ def warning_view(visit: Visit, one: dict[str, Any]) -> dict[str, Any]:
         "reasons": [str(reason["text"]) for reason in one["reasons"]],
         "suggestions": [str(suggestion["text"]).strip() for suggestion in one["suggestions"]],
         "no_gain": one["no_gain"],
-        "opened": str(one["opened_at"])[:10],
+        "opened": texts.unbroken(str(one["opened_at"])[:10]),
         "can_acknowledge": one["status"] == "open" and visit.may("acknowledge"),
     }
 

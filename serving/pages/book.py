@@ -16,7 +16,7 @@ from serving.alerts import without_promise
 from serving.core import Core, State
 from serving.pages.prepared import Prepared
 from serving.store import StoredDecision
-from serving.texts import as_lang
+from serving.texts import as_lang, minute
 
 _FRESH_DAYS: Final = 14
 _PAST_WEEKS: Final = 8
@@ -92,7 +92,7 @@ class Book:
 
     def when(self, moment: int) -> str:
         """Local date and time, to the minute."""
-        return moments.iso(moment, self.zone)[:16].replace("T", " ")
+        return minute(moments.iso(moment, self.zone))
 
     # -- reps and places ----------------------------------------------------------------------------------------
 

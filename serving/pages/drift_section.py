@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from serving.pages.visit import Visit
 from serving.reports.tables import Cell, Row, TableView, numeric, text
-from serving.texts import has
+from serving.texts import has, minute
 
 # Inputs are many and shown where they alarm; these say something on their own.
 _ALWAYS: Final = ("prediction", "target", "calibration", "age", "freshness", "unseen")
@@ -22,7 +22,7 @@ def drift_section(visit: Visit, report: Mapping[str, Any] | None) -> dict[str, A
     alarms = [row for row in rows if row.get("alarm")]
     rest = [row for row in rows if not row.get("alarm") and row.get("kind") in _ALWAYS]
     rest.sort(key=lambda row: _ALWAYS.index(str(row["kind"])))
-    at = str(report.get("as_of", ""))[:16].replace("T", " ")
+    at = minute(report.get("as_of", ""))
     said = visit.t(
         "drift.found" if alarms else "drift.none",
         n=visit.number(len(rows)),

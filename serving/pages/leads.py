@@ -19,7 +19,7 @@ from serving.pages.visit import Sent, Visit, sends, visits
 from serving.reports.tables import Cell, Row, TableView, numeric, text
 from serving.store import StoredDecision
 from serving.store.decisions import MACHINE
-from serving.texts import has
+from serving.texts import has, minute
 
 router = APIRouter(include_in_schema=False)
 
@@ -164,7 +164,7 @@ def _page(
         "lead_id": lead_id,
         "found": found,
         "owner": found["owner_rep_id"],
-        "decided_at": _when(found["decided_at"]),
+        "decided_at": minute(found["decided_at"]),
         "held": held,
         "why": reasons[0]["text"] if reasons else visit.t("decisions.no_reason"),
         "more": [_as_sentence(reason["text"], visit.lang) for reason in reasons[1:]],
@@ -180,10 +180,6 @@ def _page(
 def _as_sentence(said: str, lang: str) -> str:
     """A reason with a capital at its beginning, as a list wants it."""
     return said[:1].upper() + said[1:] if lang == "en" else said
-
-
-def _when(iso: object) -> str:
-    return str(iso)[:16].replace("T", " ")
 
 
 def _rivals(visit: Visit, found: Mapping[str, Any]) -> TableView | None:
@@ -227,7 +223,7 @@ def _shown(visit: Visit, name: str, value: object) -> str:
         return visit.t("decisions.yes" if value else "decisions.no")
     if isinstance(value, (int, float)):
         return visit.number(float(value), 0 if float(value).is_integer() else 2)
-    return _when(value) if name == "created_at" else str(value)
+    return minute(value) if name == "created_at" else str(value)
 
 
 def _entry(visit: Visit, entry: Mapping[str, Any]) -> dict[str, str]:
@@ -242,7 +238,7 @@ def _entry(visit: Visit, entry: Mapping[str, Any]) -> dict[str, str]:
         reason = visit.t("overdue.reason", hours=visit.number(_number(numbers.get("hours")), 0))
     said = visit.t(key, rep=who, by=entry.get("by", "")) if has(visit.lang, key) else kind
     forced = visit.t("history.forced") if entry.get("forced") else ""
-    return {"at": _when(entry["at"]), "said": said + forced, "reason": reason}
+    return {"at": minute(entry["at"]), "said": said + forced, "reason": reason}
 
 
 def _form(

@@ -16,7 +16,7 @@ from serving.pages.gate_words import failed_checks, verdict_words
 from serving.pages.today import model_state
 from serving.pages.visit import Sent, Visit, sends, visits
 from serving.reports.tables import Cell, Row, TableView, numeric, text
-from serving.texts import has, joined
+from serving.texts import has, joined, unbroken
 from training.release import challenger
 
 router = APIRouter(include_in_schema=False)
@@ -102,8 +102,8 @@ def _releases(visit: Visit, known: Mapping[str, Any]) -> TableView | None:
             (
                 Cell(one["version"], tag="identified" if one["version"] == known["in_use"] else ""),
                 text(_named(visit, "promotion", str(one["action"]))),
-                text(_unbroken(str(one["data_until"])[:10])),
-                text(_unbroken(str(one["promoted_at"])[:10])),
+                text(unbroken(str(one["data_until"])[:10])),
+                text(unbroken(str(one["promoted_at"])[:10])),
                 text(joined(visit.lang, *verdict_words(one, visit.lang))),
             )
         )
@@ -122,11 +122,6 @@ def _caveat(visit: Visit, known: Mapping[str, Any]) -> dict[str, Any] | None:
         return None
     first = mine[0] == len(items) - 1
     return {"sentence": visit.t("models.first_failed" if first else "models.failed"), "checks": failed}
-
-
-def _unbroken(day: str) -> str:
-    """A date that stays on one line."""
-    return day.replace("-", "\u2011")
 
 
 def _named(visit: Visit, area: str, code: str) -> str:

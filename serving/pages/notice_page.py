@@ -22,6 +22,7 @@ from serving.pages.rep_week import named
 from serving.pages.visit import Visit, visits
 from serving.reports.tables import Cell, Row, TableView, numeric, text
 from serving.store import StoredDecision
+from serving.texts import minute
 from serving.wording import decision_document
 
 router = APIRouter(include_in_schema=False)
@@ -117,7 +118,7 @@ def _table(visit: Visit, documents: list[dict[str, Any]]) -> TableView:
             Row(
                 (
                     Cell(one["lead_id"], href=link),
-                    text(one["decided_at"][:16].replace("T", " ")),
+                    text(minute(one["decided_at"])),
                     text(policy),
                     numeric(chance),
                     text(why),

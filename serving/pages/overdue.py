@@ -78,7 +78,7 @@ def calls_due(visit: Visit, rep_id: str) -> dict[str, Any] | None:
     if not mine:
         return None
     since = [
-        {"lead_id": one["lead_id"], "decided": one["decided"], "since": str(one["given_at"])[:16].replace("T", " ")}
+        {"lead_id": one["lead_id"], "decided": one["decided"], "since": texts.minute(one["given_at"])}
         for one in mine[:_N_SHOWN]
     ]
     return {"note": visit.t("overdue.mine_note", hours=visit.number(found["contact_hours"])), "leads": since}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -13,6 +14,7 @@ from serving.reports import charts
 from serving.reports.tables import Cell, ChartView, Row, TableView, numeric, table, text
 from serving.texts import Lang, money, money_together, number, percent, points, t
 
+_ZEROS = re.compile(r"\.0+(?= )|(?<=\.\d)0(?= )")  # of 1.00 and 1.50 before a unit
 _OUTCOMES = ("contribution", "win_probability")
 _AXIS = {"contribution": "contribution", "win_probability": "win"}
 
@@ -41,6 +43,14 @@ def amounts(row: EffectRow, currency: str, lang: Lang) -> tuple[str, str, str]:
     else:
         one, low, high = money_together(lang, currency, numbers, signed=True)
     return one, low, high
+
+
+def interval_ends(row: EffectRow, currency: str, lang: Lang) -> tuple[str, str]:
+    """Both ends of the interval in words, for where the unit stands beside them already."""
+    if row.unit == "probability" and row.ci_low is not None and row.ci_high is not None:
+        low, high = (number(lang, 100 * value, 1, signed=True) for value in (row.ci_low, row.ci_high))
+        return low, high
+    return amounts(row, currency, lang)[1:]
 
 
 def best_lever(effects: Sequence[EffectRow]) -> EffectRow | None:
@@ -96,7 +106,7 @@ def _part(outcome: str, rows: Sequence[EffectRow], currency: str, lang: Lang) ->
 
 def _tick(outcome: str, value: float, currency: str, lang: Lang) -> str:
     if outcome == "contribution":
-        return money(lang, currency, value).replace(".00 ", " ")
+        return _ZEROS.sub("", money(lang, currency, value))
     return number(lang, 100 * value, 0 if abs(round(100 * value) - 100 * value) < 1e-6 else 1)
 
 
@@ -114,9 +124,8 @@ def _forest_row(row: EffectRow, currency: str, lang: Lang) -> charts.ForestRow:
 
 
 def _table_row(row: EffectRow, currency: str, lang: Lang) -> Row:
-    estimate, low, high = amounts(row, currency, lang)
-    if row.unit == "probability" and row.ci_low is not None and row.ci_high is not None:  # the unit stands beside it
-        low, high = (number(lang, 100 * value, 1, signed=True) for value in (row.ci_low, row.ci_high))
+    estimate = amounts(row, currency, lang)[0]
+    low, high = interval_ends(row, currency, lang)
     between = f"{low} … {high}" if row.estimate is not None else "–"
     return Row(
         (
@@ -140,7 +149,7 @@ def effect_words(row: EffectRow, lang: Lang) -> str:
     if row.includes_zero:
         words = [t(lang, f"report.effects.words_none{done}", low=low, high=high)]
     else:
-        sign = t(lang, "report.effects.positive" if row.estimate > 0 else "report.effects.negative")
+        sign = t(lang, f"report.effects.{'positive' if row.estimate > 0 else 'negative'}{done}")
         words = [t(lang, f"report.effects.words_found{done}", sign=sign[:1].upper() + sign[1:], low=low, high=high)]
         if row.sensitivity is not None:
             words.append(t(lang, "report.effects.sensitivity", share=percent(lang, row.sensitivity)))

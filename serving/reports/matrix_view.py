@@ -15,6 +15,8 @@ from serving.texts import Lang, money_together, number, t
 QUADRANTS = ("both", "attitude_only", "effect_only", "neither")
 _HEIGHT = 420.0
 _LEFT, _RIGHT, _TOP, _BOTTOM = 40.0, 720.0, 16.0, 380.0
+_DOT, _NAME_SIZE = 5.5, 11
+Box = tuple[float, float, float, float]  # left, top, right, bottom
 _MOST_LABELS = 8
 
 
@@ -97,16 +99,42 @@ def _chart(places: Sequence[MatrixPlace], names: dict[str, str], title: str, des
     }
     for name, (x, y, anchor) in corners.items():
         parts.append(charts.label(x, y, t(lang, f"report.matrix.{name}"), anchor, charts.QUIET, 12))
-    for at, one in enumerate(sorted(places, key=lambda one: -abs(one.effect))):
-        x = middle_x + one.effect / wide * (_RIGHT - _LEFT) / 2
-        y = middle_y - (one.attitude or 0.0) / high * (_BOTTOM - _TOP - 40) / 2
+    ordered = sorted(places, key=lambda one: -abs(one.effect))
+    points = [
+        (
+            middle_x + one.effect / wide * (_RIGHT - _LEFT) / 2,
+            middle_y - (one.attitude or 0.0) / high * (_BOTTOM - _TOP - 40) / 2,
+        )
+        for one in ordered
+    ]
+    taken = [(x - _DOT, y - _DOT, x + _DOT, y + _DOT) for x, y in points]
+    for at, (one, (x, y)) in enumerate(zip(ordered, points, strict=True)):
         colour = charts.UP if one.effect >= 0 else charts.DOWN
         fill = colour if one.sure else "none"
         parts.append(f'<circle cx="{x:.1f}" cy="{y:.1f}" r="4.5" fill="{fill}" stroke="{colour}" stroke-width="1.6"/>')
         if at < _MOST_LABELS or (one.sure and at < 3 * _MOST_LABELS):
             name = charts.shorten(names.get(one.rep_id, one.rep_id), 90, 11)
-            right = x > _RIGHT - 100
-            parts.append(charts.label(x - 8 if right else x + 8, y + 4, name, "end" if right else "start", size=11))
+            parts.append(_beside(x, y, name, taken))
     parts.append(charts.label(_RIGHT, _HEIGHT - 14, t(lang, "report.matrix.axis_x"), "end", charts.QUIET, 12))
     parts.append(charts.label(_LEFT, _HEIGHT - 14, t(lang, "report.matrix.axis_y"), "start", charts.QUIET, 12))
     return charts.svg(_HEIGHT, title, desc, "".join(parts))
+
+
+def _beside(x: float, y: float, name: str, taken: list[Box]) -> str:
+    """A point's name where it covers no point and no other name, "" where there is no such place: the table has all.
+
+    `taken` holds what is drawn already, and gets the name's own place.
+    """
+    width = charts.text_width(name, _NAME_SIZE)
+    places = [(x + 8, y + 4, "start"), (x - 8, y + 4, "end"), (x, y - 9, "middle"), (x, y + 17, "middle")]
+    for at, base, anchor in places:
+        left = at - {"start": 0.0, "end": width, "middle": width / 2}[anchor]
+        box = (left, base - 9, left + width, base + 2)
+        if left >= 0 and left + width <= charts.WIDTH and not any(_overlap(box, one) for one in taken):
+            taken.append(box)
+            return charts.label(at, base, name, anchor, size=_NAME_SIZE)
+    return ""
+
+
+def _overlap(one: Box, other: Box) -> bool:
+    return one[0] < other[2] and other[0] < one[2] and one[1] < other[3] and other[1] < one[3]

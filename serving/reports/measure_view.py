@@ -93,7 +93,7 @@ def _row(one: MeasureResult, currency: str, lang: Lang) -> Row:
     return Row(
         (
             text(measure_name(one, lang)),
-            text("–" if one.first_month is None else texts.month_code(one.first_month).replace("-", "\u2011")),
+            text("–" if one.first_month is None else texts.unbroken(texts.month_code(one.first_month))),
             numeric(f"{number(lang, one.n_touched)} / {number(lang, one.n_untouched)}"),
             numeric(estimate),
             numeric(between),

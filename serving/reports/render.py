@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from markupsafe import Markup
 
 from features.messages import in_language
-from features.moments import day_of, month_text
+from features.moments import day_of
 from serving import texts
 from serving.reports import effect_view
 from serving.reports.driver_view import driver_parts, team_part
@@ -166,12 +166,16 @@ def _lever(payload: ReportPayload, lang: Lang) -> str:
     best = effect_view.best_lever(payload.effects)
     if best is None:
         return t(lang, "report.headline.lever_none")
-    amount, low, high = effect_view.amounts(best, payload.currency, lang)
+    amount, low, high = (
+        effect_view.amounts(best, payload.currency, lang)[0],
+        *effect_view.interval_ends(best, payload.currency, lang),
+    )
     return t(
         lang,
         "report.headline.lever_found",
         driver=texts.driver(lang, best.driver),
         amount=amount,
+        outcome=t(lang, f"report.headline.on_{best.outcome}"),
         low=low,
         high=high,
         verdict=t(lang, f"verdict.{best.verdict}"),
@@ -224,7 +228,9 @@ def _data(payload: ReportPayload, lang: Lang) -> dict[str, Any]:
     caption = t(lang, "report.data.excluded_caption")
     heads = (Cell(t(lang, "report.data.what")), Cell(t(lang, "report.data.reason")))
     return {
-        "span": t(lang, "report.data.span", first=month_text(data.first_month), last=month_text(data.last_month)),
+        "span": t(
+            lang, "report.data.span", first=texts.month(lang, data.first_month), last=texts.month(lang, data.last_month)
+        ),
         "table": table(lang, "report.data", ("table", "rows"), rows, first_numeric=1),
         "excluded": TableView(caption, heads, tuple(left_out)) if left_out else None,
     }

@@ -13,6 +13,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import date
 from functools import cache
 from importlib.resources import files
+from string import Formatter
 from typing import Final, Literal
 
 from features.moments import day_of, month_text
@@ -29,6 +30,8 @@ _ZH_NAMES = {"CNY": "元", "RMB": "元", "USD": "美元", "EUR": "欧元", "GBP"
 MINUS = "−"
 _UNIT: Final = re.compile(r"(?<=\d) (?=[%万亿元美欧英港日条个次人天周月年小倍位项单名])")
 _WAN_YUAN: Final = re.compile(r"(\d [万亿])(?=[元美欧英港日])")  # between two characters a browser breaks anywhere
+_COUNTED: Final = re.compile("(?<=\\d\u00a0)个(?:百分点|工作日|小时|月)")
+_HAN: Final = re.compile("[\u4e00-\u9fff]")
 JOINER: Final = "\u2060"  # browsers break a line between a sign and a currency symbol
 
 
@@ -36,7 +39,8 @@ def bound(value: object) -> object:
     """A plain text of a page with each number kept on one line with its unit; whatever else it is stays as it is."""
     if type(value) is not str:
         return value
-    return _UNIT.sub("\u00a0", _WAN_YUAN.sub("\\1" + JOINER, value))
+    whole = _UNIT.sub("\u00a0", _WAN_YUAN.sub("\\1" + JOINER, value))
+    return _COUNTED.sub(lambda unit: JOINER.join(unit[0]), whole)
 
 
 def as_lang(lang: str) -> Lang:
@@ -75,7 +79,39 @@ def has(lang: Lang, key: str) -> bool:
 def t(lang: Lang, key: str, **values: object) -> str:
     """Text of `key` with its placeholders filled. Raises KeyError for an unknown key or a missing placeholder."""
     text = catalogue(lang)[key]
-    return text.format_map(values) if "{" in text else text
+    if "{" not in text:
+        return text
+    return _chinese(text, values) if lang == "zh" else text.format_map(values)
+
+
+def _chinese(text: str, values: Mapping[str, object]) -> str:
+    """Text filled as Chinese sets it: a space where a value meets it in Latin letters, none between two characters.
+
+    What a value holds inside, such as a name, stays as it is.
+    """
+    filled = ""
+    for literal, name, spec, _ in _parts(text):
+        filled = _met(filled, literal)
+        if name is not None:
+            filled = _met(filled, format(values[name], spec or ""))
+    return filled
+
+
+def _met(before: str, after: str) -> str:
+    if not before or not after:
+        return before + after
+    if after[0] == " " and len(after) > 1 and _HAN.match(before[-1]) and _HAN.match(after[1]):
+        return before + after[1:]
+    if before[-1] == " " and len(before) > 1 and _HAN.match(before[-2]) and _HAN.match(after[0]):
+        return before[:-1] + after
+    latin_first = before[-1].isascii() and before[-1].isalpha() and _HAN.match(after[0])
+    latin_then = after[0].isascii() and after[0].isalpha() and _HAN.match(before[-1])
+    return f"{before} {after}" if latin_first or latin_then else before + after
+
+
+@cache
+def _parts(text: str) -> tuple[tuple[str, str | None, str | None, str | None], ...]:
+    return tuple(Formatter().parse(text))
 
 
 def joined(lang: Lang, *sentences: str) -> str:
@@ -151,6 +187,16 @@ def day(lang: Lang, when: date) -> str:
 def moment_day(lang: Lang, moment: int, zone: str = "UTC") -> str:
     """Local date of a moment in words."""
     return day(lang, day_of(moment, zone))
+
+
+def unbroken(iso: str) -> str:
+    """An ISO date or month that stays on one line: browsers break one after its hyphens."""
+    return iso.replace("-", "\u2011")
+
+
+def minute(iso: object) -> str:
+    """Date and time of an ISO timestamp to the minute, broken by a line between the two at most."""
+    return unbroken(str(iso)[:16].replace("T", " "))
 
 
 def month(lang: Lang, index: int) -> str:

@@ -243,7 +243,7 @@ def test_a_part_of_a_list_at_a_time(town):
     mine = browser.get("/decisions", params={"lang": "en", "rep_id": rep}).text
     rows = mine.count("<tr>")
     assert 1 < rows < everything.count("<tr>")
-    moments = re.findall(r"\d{4}-\d\d-\d\d \d\d:\d\d", everything)
+    moments = re.findall("\\d{4}\u2011\\d\\d\u2011\\d\\d \\d\\d:\\d\\d", everything)
     assert len(moments) > 10
     for wrong in ("status=lost", "since=yesterday", "cursor=x"):
         answer = browser.get(f"/decisions?{wrong}&lang=en")

@@ -9,7 +9,7 @@ from datetime import date
 import pytest
 
 from serving import texts
-from serving.texts import LANGUAGES, catalogue, money, money_together, number, percent, points, t
+from serving.texts import JOINER, LANGUAGES, bound, catalogue, money, money_together, number, percent, points, t
 
 
 def placeholders(text):
@@ -112,3 +112,21 @@ def test_every_driver_group_and_reason_of_the_models_has_a_text():
     assert all(f"driver.{driver}" in known for _, driver in _RULES)
     assert all(f"group.{group}" in known for group in GROUP_OF.values())
     assert all(f"reason.{reason}" in known for reason in BLOCKING)
+
+
+def test_chinese_has_no_space_between_two_characters_and_one_beside_latin_letters():
+    said = t("zh", "report.measures.words_none", low=money("zh", "CNY", -600.0), high=money("zh", "CNY", 4_400.0))
+    assert "−600 元至 4,400 元包含零" in said
+    gap = {"amount": "8 元", "whom": "同事", "rest": "1 元"}
+    assert t("zh", "report.reps.gap_above", name="Ann Lee", **gap).startswith("Ann Lee 每月比同事高 8 元")
+    assert t("zh", "report.reps.gap_above", name="王 伟", **gap).startswith("王 伟每月"), "a name stays as it is"
+    assert t("zh", "report.reps.gap_above", name="", **gap).startswith("每月")
+
+
+def test_a_date_and_a_counted_unit_stay_on_one_line():
+    assert texts.minute("2026-06-15T09:12:59+08:00") == "2026‑06‑15 09:12"
+    assert "-" not in texts.unbroken("2026-06")
+    shown = bound(f"为期 {6} 个月，{points('zh', 0.035)}")
+    assert shown.replace("\u00a0", " ").replace(JOINER, "") == "为期 6 个月，+3.5 个百分点"
+    assert f"个{JOINER}月" in shown
+    assert f"个{JOINER}百{JOINER}分{JOINER}点" in shown
