@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
+from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from features import moments
 from features.config import Config
@@ -98,7 +100,24 @@ def train_release(
 
     RequestError where nothing was ever won; a release is written in any other case, the first one promoted.
     """
-    say = progress or (lambda _: None)
+    # Backtest and effects need nothing of each other and run side by side. Their linear algebra is of small matrices: a
+    # thread each is faster than threads within, which change the last bits besides.
+    with threadpool_limits(limits=1), ThreadPoolExecutor(1, "effects") as aside:
+        return _train(
+            tables, config, releases, mlruns, request, fingerprints or {}, progress or (lambda _: None), aside
+        )
+
+
+def _train(
+    tables: Tables,
+    config: Config,
+    releases: Path,
+    mlruns: Path,
+    request: TrainRequest,
+    fingerprints: Mapping[str, str],
+    say: Callable[[str], None],
+    aside: ThreadPoolExecutor,
+) -> Summary:
     rng = np.random.default_rng(request.seed)
     say("datasets")
     sets = build_datasets(tables, request.as_of, config)
@@ -107,7 +126,7 @@ def train_release(
     tracker = tracking.open_tracker(mlruns, request.tracking_uri)
     rules = GateRules()
     with tracking.run(tracker, UNIT_EXPERIMENT, moments.iso(request.as_of, tables.zone)) as run_id:
-        log_origin(tracker, run_id, sets, rules, _asked(request), fingerprints or {})
+        log_origin(tracker, run_id, sets, rules, _asked(request), fingerprints)
         say("win probability")
         columns = pair_columns(sets.spec)
         conversion = ConversionModel.fit(sets.pairs, columns, rng, request.as_of)
@@ -115,11 +134,11 @@ def train_release(
             conversion = OwnConversion.around(conversion, request.win_probability, sets.pairs, request.seed)
         amount = AmountModel.fit(sets.pairs, columns)
         settings, trials = _tuned(sets, request, mlruns, say)
-        say("forecast backtest")
+        say("forecast backtest and effects")
+        told = aside.submit(_effects, sets, conversion, amount, rng.spawn(1)[0])
         found, folds = roll(tables, config, sets, conversion, settings, rng, say, request.folds)
         conversion = with_fold_scores(conversion, folds, rng)
-        say("effects")
-        effects = _effects(sets, conversion, amount, rng)
+        effects = told.result()
         say("release")
         contribution = final_model(snapshot_of(sets, conversion, amount), found, settings)
         unit = ModelUnit(sets.spec, conversion, amount, contribution, sets.workdays, request.as_of, tuple(effects))

@@ -209,14 +209,17 @@ def stage_weights(inputs: ForecastInputs, months: Integers) -> Fan:
 
 
 def _past_win_share(inputs: ForecastInputs) -> dict[str, float]:
-    """Share won among closed leads by stage, shrunk to the desk's, which stands under ""."""
+    """Share won among leads that came to an end by stage, shrunk to the desk's, which stands under "".
+
+    Leads given up in silence count as lost: without them a CRM's weights would promise twice what comes.
+    """
     spells = inputs.spells
-    closed = spells.loc[spells["event"].isin(["won", "lost"])]
+    closed = spells.loc[spells["event"] != ""]
     won = (closed["event"] == "won").to_numpy(dtype=np.float64)
     desk = float((won.sum() + 1.0) / (len(won) + 10.0))
     out = {"": desk}
     if "stage" in inputs.landmarks.columns:
-        ended = inputs.landmarks.loc[inputs.landmarks["event"].isin(["won", "lost"])]
+        ended = inputs.landmarks.loc[inputs.landmarks["event"] != ""]
         for stage, group in ended.groupby("stage"):
             wins = float((group["event"] == "won").sum())
             out[str(stage)] = (wins + 10.0 * desk) / (len(group) + 10.0)

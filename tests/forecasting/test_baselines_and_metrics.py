@@ -107,7 +107,8 @@ def test_stage_weights_are_amount_times_share_won():
         "expected_amount": [100.0, 300.0], "amount_log_sd": 0.0,
     })  # fmt: skip
     spells = pd.DataFrame({
-        "rep_id": "A", "age_start": 0.0, "age_stop": 1.0, "event": ["won"] * 30 + ["lost"] * 60,
+        "rep_id": "A", "age_start": 0.0, "age_stop": 1.0,
+        "event": ["won"] * 30 + ["lost"] * 40 + ["dead"] * 20 + [""] * 5,
         "source": "web", "p_win": 0.5,
     })  # fmt: skip
     inputs = replace(inputs, open_leads=leads, spells=spells).canonical()
