@@ -38,7 +38,8 @@ class Routing:
     """Policy settings. `exploration` and `holdout` are shares (0-1) of decisions.
 
     `default_capacity`: places a week for a rep whose capacity is empty; None: the 90th percentile of his own weeks.
-    `same_account`: a known account stays with its owner. `contact_hours`: the service level of first contact.
+    `same_account`: whether a known account stays with its owner: "live" as long as a lead of his there is open or won,
+    True always, False never. `contact_hours`: the service level of first contact.
     `move_uncontacted_hours`: after so many hours without contact a lead is moved by itself; None: never.
     `newcomer_min`: least leads a week for a rep under a year of tenure. `newcomer_share`: least share (0-1) of a week's
     expected value that all of them together get. `high_value_max`: most leads of the top value decile a rep may get in
@@ -47,7 +48,7 @@ class Routing:
 
     objective: Literal["expected_value", "wins"] = "expected_value"
     default_capacity: int | None = None
-    same_account: bool = True
+    same_account: bool | Literal["live"] = "live"
     contact_hours: float = 24.0
     move_uncontacted_hours: float | None = None
     exploration: float = 0.03

@@ -74,6 +74,10 @@ def _is_flag(value: Any) -> str:
     return "" if isinstance(value, bool) else "true or false"
 
 
+def _is_account_rule(value: Any) -> str:
+    return "" if isinstance(value, bool) or value == "live" else 'true or false, or "live"'
+
+
 def _is_zone(value: Any) -> str:
     try:
         ZoneInfo(value)
@@ -166,7 +170,7 @@ _SECTIONS: Final[dict[str, dict[str, Check]]] = {
     "routing": {
         "objective": _one_of("expected_value", "wins"),
         "default_capacity": _whole(0, 1_000_000),
-        "same_account": _is_flag,
+        "same_account": _is_account_rule,
         "contact_hours": _number(0, 24 * 365),
         "move_uncontacted_hours": _number(0, 24 * 365),
         "exploration": _number(0, 1, included=True),

@@ -15,6 +15,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from features import moments
+from features.accounts import LIVE, AccountOwners, account_owners
 from features.config import Config
 from features.moments import DAY, NEVER, WEEK
 from features.outcomes import hand_overs
@@ -43,7 +44,7 @@ HIGH_VALUE_QUANTILE = 0.9
 MOST_TEAMS = 4  # a day each; what they remember of kinds of leads is large
 _RULED_BY = ("reps", "leads", "assignments", "absences")
 _RULES = (
-    "reps", "rep_ids", "index", "handed", "desk", "capacity", "last_lead_at", "_owners", "account_owners",
+    "reps", "rep_ids", "index", "handed", "desk", "capacity", "last_lead_at", "_owners",
     "routed_at", "volume", "lead_ids", "typer",
 )  # fmt: skip
 _STEERS = (
@@ -84,7 +85,8 @@ class Board:
         zone = self.tables.zone
         in_week = moments.start_of_week(self.as_of, zone) == moments.start_of_week(before.as_of, zone)
         if same and whole and in_week and self.config is before.config:
-            self.__dict__.update({name: before.__dict__[name] for name in _RULES if name in before.__dict__})
+            carried = (*_RULES, "account_owners") if self.tables.deals is before.tables.deals else _RULES
+            self.__dict__.update({name: before.__dict__[name] for name in carried if name in before.__dict__})
         if self.unit is before.unit and self.rep_ids == before.rep_ids and self.as_of // DAY == before.as_of // DAY:
             self.__dict__.update({name: before.__dict__[name] for name in _STEERS if name in before.__dict__})
 
@@ -200,14 +202,10 @@ class Board:
         return dict(zip(last["lead_id"], last["rep_id"], strict=True))
 
     @cached_property
-    def account_owners(self) -> Mapping[str, tuple[str, int]]:
-        """Last owner of each account by the tables' hand-overs, and since when."""
-        overs = hand_overs(self.known)
-        accounts = self.known.leads.set_index("lead_id")["account_id"]
-        overs = overs.assign(account=overs["lead_id"].map(accounts).fillna(""))
-        overs = overs.loc[(overs["account"] != "").to_numpy()].sort_values("assigned_at", kind="stable")
-        times = overs["assigned_at"].to_numpy(dtype=np.int64).tolist()
-        return dict(zip(overs["account"], zip(overs["rep_id"], times, strict=True), strict=True))
+    def account_owners(self) -> AccountOwners:
+        """Whose each account is by the tables' hand-overs."""
+        rule = self.config.routing.same_account
+        return account_owners(self.known, live=rule == LIVE, dead_after_days=self.config.leads.dead_after_days)
 
     def feature_moment(self, decided_at: int) -> int:
         """Moment at which features are built: the decision's, or the end of the data where those are older."""

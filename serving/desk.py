@@ -156,13 +156,16 @@ class RoutingDesk:
         finder = lead.text("sourced_by_rep_id")
         return self.board.index[finder] if finder and self.board.is_at_desk(finder, decided_at) else None
 
-    def _account_owner(self, tx: Transaction, lead: Lead) -> int | None:
-        """Rep who has the newest lead of the same account, by tables or decisions; None where nobody does."""
+    def _account_owner(self, tx: Transaction, lead: Lead, decided_at: int) -> int | None:
+        """Rep whose the lead's account is, by tables or newer decisions; None where it is nobody's."""
         account = lead.text("account_id")
         if not account or not self.board.config.routing.same_account:
             return None
-        found = [one for one in (self.board.account_owners.get(account), tx.account_owner(account)) if one is not None]
-        return self.board.index.get(max(found, key=lambda one: one[1])[0]) if found else None
+        owners, decided = self.board.account_owners, tx.account_owner(account)
+        told = owners.owner(account, decided_at)
+        if decided is not None and owners.still(decided[2], decided[1], decided_at):
+            told = max(told or ("", -1), decided[:2], key=lambda one: one[1])
+        return self.board.index.get(told[0]) if told is not None else None
 
     def _choose(
         self, tx: Transaction, lead: Lead, decided_at: int, planned: int | None = None
@@ -176,7 +179,7 @@ class RoutingDesk:
             self.book.prices(tx, decided_at, self._scenario_at(decided_at)) if settings.mode in VALUED else None,
             settings,
             LateChance(self.board, lead.lead_id),
-            owner=self._account_owner(tx, lead),
+            owner=self._account_owner(tx, lead, decided_at),
             high_value=self._is_high(values),
             territory_unlisted=unlisted,
             planned=planned,
@@ -455,7 +458,7 @@ class RoutingDesk:
         return (
             self._owner_in_tables(lead, decided_at) is None
             and self._finder(lead, decided_at) is None
-            and self._account_owner(tx, lead) is None
+            and self._account_owner(tx, lead, decided_at) is None
         )
 
     def _plan(self, tx: Transaction, leads: Sequence[Lead], decided_at: int) -> Ints:

@@ -15,6 +15,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from features import moments
+from features.accounts import LIVE, account_owners
 from features.config import Config, Routing
 from features.errors import RequestError
 from features.moments import DAY, WEEK
@@ -156,7 +157,7 @@ def replay_weeks(
     conversion = ConversionModel.fit(sets.pairs, columns, rng, begin)
     amount = AmountModel.fit(sets.pairs, columns)
     say("replaying")
-    scene = _scene(tables.known(as_of), sets, conversion, amount, begin, end, desk_of)
+    scene = _scene(tables.known(as_of), sets, conversion, amount, begin, end, config, desk_of)
     n = scene.stream.n_leads - scene.start
     if n < FEWEST_LEADS:
         raise RequestError(f"only {n} routed leads came in the {n_weeks} weeks before {moments.iso(end, zone)[:10]}")
@@ -205,6 +206,7 @@ def _scene(
     amount: AmountModel,
     begin: int,
     end: int,
+    config: Config,
     desk_of: Callable[[Tables, int], tuple[list[str], Desk]],
 ) -> _Scene:
     """Routed leads of the history and the weeks, valued with features as of the weeks' start."""
@@ -231,22 +233,17 @@ def _scene(
     logged = np.array([index.get(str(rep), -1) for rep in overs.reindex(leads["lead_id"])], dtype=np.int64)
     start = int(np.searchsorted(at, begin))
     tenure = np.nan_to_num(reps["rep_tenure_years"].to_numpy(dtype=np.float64))
-    owner = _account_owners(known, leads, index)
+    owner = _account_owners(known, leads, index, config)
     return _Scene(stream, start, leads, rep_ids, p, p * worth, logged, tenure, frame, reps, matches, owner)
 
 
-def _account_owners(known: Tables, leads: pd.DataFrame, index: dict[str, int]) -> Ints:
-    """(L,) rep who was handed the newest lead of each lead's account before it came; -1 where nobody was."""
-    overs = hand_overs(known)
-    accounts = known.leads.set_index("lead_id")["account_id"]
-    overs = overs.assign(account=overs["lead_id"].map(accounts).fillna(""))
-    overs = overs.loc[(overs["account"] != "").to_numpy()].sort_values("assigned_at", kind="stable")
-    asked = pd.DataFrame({"at": leads["created_at"].to_numpy(dtype=np.int64), "account": leads["account_id"]})
-    given = pd.DataFrame(
-        {"at": overs["assigned_at"].to_numpy(dtype=np.int64), "account": overs["account"], "rep": overs["rep_id"]}
-    )
-    found = pd.merge_asof(asked, given, on="at", by="account", allow_exact_matches=False)
-    return np.array([index.get(str(rep), -1) for rep in found["rep"]], dtype=np.int64)
+def _account_owners(known: Tables, leads: pd.DataFrame, index: dict[str, int], config: Config) -> Ints:
+    """(L,) rep whose each lead's account was when it came; -1 where it was nobody's."""
+    rule, days = config.routing.same_account, config.leads.dead_after_days
+    owners = account_owners(known, live=rule == LIVE, dead_after_days=days)
+    asked = zip(leads["account_id"], leads["created_at"].to_numpy(dtype=np.int64).tolist(), strict=True)
+    found = [owners.owner(str(account), moment) if account else None for account, moment in asked]
+    return np.array([-1 if one is None else index.get(one[0], -1) for one in found], dtype=np.int64)
 
 
 def _own_places(known: Tables, rep_ids: list[str]) -> dict[tuple[int, int], int]:

@@ -64,7 +64,7 @@ class PolicySettings:
 def policy_settings(routing: Routing, mode: Mode = "priced") -> PolicySettings:
     """Settings of one decision from the organisation's `[routing]` section; ConfigError where a value is impossible."""
     return PolicySettings(
-        mode=mode, exploration=routing.exploration, holdout=routing.holdout, same_account=routing.same_account,
+        mode=mode, exploration=routing.exploration, holdout=routing.holdout, same_account=bool(routing.same_account),
         newcomer_min=routing.newcomer_min, newcomer_share=routing.newcomer_share,
         high_value_max=routing.high_value_max,
     )  # fmt: skip

@@ -29,7 +29,7 @@ _INSERT_DECISION: Final = f"INSERT INTO decisions ({', '.join(_NAMES)}) VALUES (
 _PLACEMENTS: Final = "SELECT rep_id, lead_id FROM placements WHERE week = ?"
 _INSERT_PLACEMENT: Final = "INSERT INTO placements (week, rep_id, lead_id, seq) VALUES (?, ?, ?, ?)"
 _ACCOUNT: Final = (
-    "SELECT owner_rep_id, owned_at FROM decisions WHERE account_id = ? AND owner_rep_id IS NOT NULL"
+    "SELECT owner_rep_id, owned_at, lead_id FROM decisions WHERE account_id = ? AND owner_rep_id IS NOT NULL"
     " ORDER BY owned_at DESC, last_seq DESC LIMIT 1"
 )
 _USED: Final = (
@@ -203,10 +203,10 @@ class DecisionReader(Session):
         found = [(int(at), str(lead_id), to_object(body)) for at, lead_id, body in self.run(query, since)]
         return [one for one in found if one[2].get("by") == MACHINE]
 
-    def account_owner(self, account_id: str) -> tuple[str, int] | None:
-        """Rep who has the newest lead of an account by decisions, overrides and moves, and since when."""
+    def account_owner(self, account_id: str) -> tuple[str, int, str] | None:
+        """Rep who has the newest lead of an account by decisions, overrides and moves, since when, and the lead."""
         rows = self.run(_ACCOUNT, account_id)
-        return (str(rows[0][0]), int(rows[0][1])) if rows else None
+        return (str(rows[0][0]), int(rows[0][1]), str(rows[0][2])) if rows else None
 
     def used_places(self, week: str) -> dict[str, int]:
         """Distinct leads by rep_id placed in an ISO week by decisions and overrides."""

@@ -137,6 +137,38 @@ def test_an_account_stays_with_its_owner_and_where_he_cannot_the_reason_says_so(
         assert any("owner" in reason["text"] and "full" in reason["text"] for reason in said["reasons"])
 
 
+@pytest.mark.parametrize(("became", "kept"), [("open", True), ("won", True), ("lost", False), ("dead", False)])
+def test_an_account_is_nobodys_once_its_leads_came_to_nothing_unless_owners_always_count(desk, became, kept):
+    """R2 had the account's lead; R1, who has no lead yet, is whom the rules would choose."""
+    since = "2025-06-02" if became in ("dead", "won") else "2026-02-20"
+    known = {
+        "leads": [{"lead_id": "T1", "created_at": f"{since}T07:00:00", "source": "web", "account_id": "ACME"}],
+        "assignments": [{"lead_id": "T1", "rep_id": "R2", "assigned_at": f"{since}T08:00:00"}],
+    }
+    if became in ("won", "lost"):
+        deal = {"deal_id": "D1", "lead_id": "T1", "rep_id": "R2", "closed_at": "2026-02-23T08:00:00", "amount": 5}
+        known["deals"] = [{**deal, "status": became}]
+    reps = [{"rep_id": "R0"}, {"rep_id": "R1"}, {"rep_id": "R2"}]
+    said = desk(reps, **known).assign("A1", account_id="ACME")
+    assert (said["rep_id"] == "R2", said["policy"] == "owner") == (kept, kept)
+    always = desk(reps, toml="[routing]\nsame_account = true\n", **known)
+    assert always.assign("A1", account_id="ACME")["policy"] == "owner"
+
+
+def test_a_lead_decided_here_and_lost_since_leaves_its_account_to_nobody(desk):
+    made = desk([{"rep_id": rep, "weekly_capacity": 9} for rep in ("R1", "R2")])
+    first = made.assign("A1", account_id="ACME")
+    assert made.assign("A2", account_id="ACME")["policy"] == "owner"
+    for number in (1, 2):
+        made.send("leads", {"lead_id": f"A{number}", "created_at": f"{MONDAY}T09:00:00", "source": "web"})
+        made.send(
+            "deals",
+            {"deal_id": f"D{number}", "lead_id": f"A{number}", "rep_id": first["rep_id"], "status": "lost",
+             "closed_at": f"{MONDAY}T10:00:00", "amount": 0},
+        )  # fmt: skip
+    assert made.assign("A3", f"{MONDAY} 11:00", account_id="ACME")["policy"] != "owner"
+
+
 def test_without_same_account_owners_do_not_count(desk):
     made = desk(["R1", "R2"], toml="[routing]\nsame_account = false\n")
     assert {made.assign(f"A{i}", account_id="ACME")["policy"] for i in range(2)} == {"fallback"}

@@ -79,5 +79,5 @@ def test_a_store_of_the_first_version_learns_accounts(tmp_path):
         old.execute("UPDATE schema_version SET version = 1")
     old.close()
     with Store.open(path) as store, store.read() as view:
-        assert view.account_owner("A") == ("R1", 5)
+        assert view.account_owner("A") == ("R1", 5, "L1")
         assert view.verify().ok
