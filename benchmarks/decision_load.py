@@ -186,11 +186,14 @@ def stop(child: subprocess.Popen[bytes]) -> None:
 
 def serve_ours(folder: Path, port: int) -> None:
     """The service with the pickled unit, in this process."""
+    from serving.allocator import settle
     from serving.http.server import run
     from serving.pages.site import create_site
 
+    settle()
     core = open_session(folder / "data", folder / "home", None).core()
     core.use(pickle.loads((folder / "unit.pickle").read_bytes()))
+    core.start_clock()
     run(create_site(core), "127.0.0.1", port)
 
 

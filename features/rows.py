@@ -21,6 +21,7 @@ from features.reading import RawTable, read_file
 from features.tables import Tables
 
 _NUMERIC: Final = ("number", "integer", "money")
+_MOST_PIECES: Final = 32  # of a text column
 
 
 @dataclass(frozen=True)
@@ -157,14 +158,27 @@ def upsert(tables: Tables, name: str, frame: pd.DataFrame) -> Tables:
     if not len(frame):
         return tables
     key = list(SCHEMA[name].key)
-    old, new = tables[name], frame.drop_duplicates(key, keep="last")
-    old, new = _aligned(old, new)
-    kept = old.loc[~_has_key(old, new, key)]
-    return tables.with_frames(**{name: pd.concat([kept, new], ignore_index=True) if len(kept) else _reindexed(new)})
+    old, new = _aligned(tables[name], frame.drop_duplicates(key, keep="last"))
+    replaced = _has_key(old, new, key)
+    kept = old.loc[~replaced] if replaced.any() else old
+    joined = pd.concat([kept, new], ignore_index=True) if len(kept) else new.reset_index(drop=True)
+    return tables.with_frames(**{name: _in_few_pieces(joined)})
 
 
-def _reindexed(frame: pd.DataFrame) -> pd.DataFrame:
-    return frame.reset_index(drop=True)
+def _in_few_pieces(frame: pd.DataFrame) -> pd.DataFrame:
+    """The frame with its text columns whole again where they are in many pieces.
+
+    Each row added to a text column stays a piece of its own, which every later reading walks over and which takes
+    some hundred bytes: events one by one would make both grow for ever.
+    """
+    whole = {}
+    for name in frame.columns:
+        texts = frame[name].array
+        if isinstance(texts, pd.arrays.ArrowStringArray):
+            pieces = texts.__arrow_array__()
+            if pieces.num_chunks > _MOST_PIECES:
+                whole[str(name)] = pd.Series(pd.array(pieces.combine_chunks(), dtype="str"), index=frame.index)
+    return frame.assign(**whole) if whole else frame
 
 
 def _has_key(old: pd.DataFrame, new: pd.DataFrame, key: list[str]) -> npt.NDArray[np.bool_]:
@@ -180,6 +194,8 @@ def _has_key(old: pd.DataFrame, new: pd.DataFrame, key: list[str]) -> npt.NDArra
 
 def _aligned(old: pd.DataFrame, new: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Both frames with the same columns in the same order and of the same types, the old frame's order first."""
+    if old.columns.equals(new.columns) and (old.dtypes == new.dtypes).all():
+        return old, new
     names = [*old.columns, *(name for name in new.columns if name not in old.columns)]
     ours: dict[str, Any] = {}
     theirs: dict[str, Any] = {}

@@ -55,13 +55,28 @@ def measure(view: Reader, board: Board) -> Held | None:
     return Held(len(chosen), expected_calibration_error(p, won), limit)
 
 
-def _matured(view: Reader, board: Board) -> list[StoredDecision]:
-    found: list[StoredDecision] = []
+@dataclass(frozen=True, slots=True)
+class _Judged:
+    """What is asked of one decision: ten thousand whole records would take hundreds of megabytes."""
+
+    lead_id: str
+    decided_at: int
+    win_probability: float
+    source: str
+
+
+def _judged(one: StoredDecision) -> _Judged:
+    chance = float(str(one.record["win_probability"]))
+    return _Judged(one.lead_id, one.decided_at, chance, str(one.lead.get("source") or ""))
+
+
+def _matured(view: Reader, board: Board) -> list[_Judged]:
+    found: list[_Judged] = []
     cursor, last = None, board.as_of - HORIZON
     while True:
         page = view.decisions(status="assigned", since=board.as_of - _LOOK_BACK, cursor=cursor, limit=_PAGE)
         found += [
-            one
+            _judged(one)
             for one in page.items
             if one.decided_at <= last
             and one.rep_id is not None
@@ -73,10 +88,10 @@ def _matured(view: Reader, board: Board) -> list[StoredDecision]:
             return found
 
 
-def _by_now(board: Board, chosen: list[StoredDecision]) -> Floats:
+def _by_now(board: Board, chosen: list[_Judged]) -> Floats:
     assert board.unit is not None
-    p = np.array([float(str(one.record["win_probability"])) for one in chosen])
+    p = np.array([one.win_probability for one in chosen])
     age = (board.as_of - np.array([one.decided_at for one in chosen], dtype=np.int64)) / DAY
-    source = np.array([str(one.lead.get("source") or "") for one in chosen], dtype=object)
+    source = np.array([one.source for one in chosen], dtype=object)
     waiting = np.asarray(board.unit.conversion.times.survival_win(age, source), dtype=np.float64)
     return p * (1.0 - waiting)

@@ -33,6 +33,7 @@ from features.moments import SECOND
 from features.rows import parse_leads_file
 from features.tables import Tables
 from features.workdays import Workdays
+from serving.allocator import give_back
 from serving.board import Board
 from serving.drift_watch import DriftWatch, drift_gauges, last_report
 from serving.http.protocol import ConflictError, DecisionFilters, MetricsSnapshot, Team
@@ -79,6 +80,7 @@ class Core(Intake):
         # The session's tables hold the events already.
         with self.store.read() as view:
             last = view.last_event()
+        self._taken: tuple[Tables, int, Tables] | None = None
         self._release: Release | None = None
         self._refused: ReleaseError | None = None
         self._unit = self._load_unit(session.as_of)
@@ -146,13 +148,21 @@ class Core(Intake):
         with self._swap:
             if (view.last_event() if last_event is None else last_event) == self._state.last_event:
                 return self._state
-            tables = self._state.board.tables
-            last = self._state.last_event
+            tables, last = self._state.board.tables, self._state.last_event
+            taken, self._taken = self._taken, None
+            if taken is not None and taken[0] is tables:
+                _, last, tables = taken
             for event in view.events_after(last):
                 tables = apply_event(tables, event.table, event.rows)
                 last = event.seq
             self._state = self._make_state(tables, last, self._state)
             return self._state
+
+    def _took(self, state: State, seq: int, tables: Tables) -> None:
+        """Rows up to event `seq`, checked and durable, make `tables` of the state's: need not be read once more."""
+        with self._swap:
+            if state is self._state:
+                self._taken = (state.board.tables, seq, tables)
 
     def _attended(self, tx: Transaction) -> State:
         """The newest state, its desk having taken over what the transaction sees."""
@@ -216,6 +226,8 @@ class Core(Intake):
             except FairleadError:
                 _LOG.exception("held leads could not be looked at; tried again in a minute")
                 continue
+            finally:
+                give_back()
             last = now
 
     def end_days(self, after: int, until: int) -> list[str]:

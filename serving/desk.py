@@ -38,6 +38,7 @@ Json = dict[str, Any]
 END_OF_DAY = 18 * HOUR
 WORKING_DAY = 0.25  # of an ordinary day's work; weekends and holidays keep less
 _MOST_REMEMBERED = 4_000
+_MOST_VALUE_BYTES = 32_000_000  # of remembered worths: with thousands of reps a lead's take 48 KB and more
 
 AnswerOf = Callable[[Mapping[str, Any], str], bytes]
 
@@ -70,11 +71,12 @@ class RoutingDesk:
         self._answer_of = answer_of
         self._records = Recorder(board)
         self._values: dict[tuple[str, int], Values] = {}
+        self._most_values = min(_MOST_REMEMBERED, max(_MOST_VALUE_BYTES // max(24 * len(board.rep_ids), 1), 64))
         self._settings: dict[Mode, PolicySettings] = {}
         self._leads: dict[str, Lead] = {}
         self._last_lead: tuple[int, Ints] = (-1, board.last_lead_at)
         self._no_end = (0, 0)  # a stretch that is known to hold no end of a working day
-        self._waiting = WaitingLeads(len(board.rep_ids), self.lead_of, self._worth_of)
+        self._waiting = WaitingLeads(len(board.rep_ids))
 
     def attend(self, tx: Transaction, pulse: Pulse | None = None) -> RoutingDesk:
         """The desk, once what it remembers of the store is what the transaction sees."""
@@ -236,7 +238,7 @@ class RoutingDesk:
         """Worth of a lead with every rep, cached a day."""
         key = (lead.lead_id, self._day_of(moment))
         if key not in self._values:
-            if len(self._values) >= _MOST_REMEMBERED:
+            if len(self._values) >= self._most_values:
                 self._values.clear()
             self._values[key] = self.board.values([lead], moment)[0]
         return self._levelled(self._values[key])
@@ -288,7 +290,9 @@ class RoutingDesk:
     def _routed(self, held: Sequence[StoredDecision], moment: int) -> Sequence[StoredDecision]:
         """The waiting leads that are nobody's own prospect."""
         own = {
-            one.lead_id for one in self._waiting.prospects(held) if self._finder(self.lead_of(one), moment) is not None
+            one.lead_id
+            for one in self._waiting.prospects(held, self.lead_of)
+            if self._finder(self.lead_of(one), moment) is not None
         }
         return [one for one in held if one.lead_id not in own] if own else held
 
@@ -313,7 +317,7 @@ class RoutingDesk:
 
     def _rows_of(self, held: Sequence[StoredDecision], moment: int) -> WaitingRows:
         """Worth and territories of waiting leads."""
-        return self._waiting.rows(held, moment, (self._day_of(moment), self.rules))
+        return self._waiting.rows(held, moment, (self._day_of(moment), self.rules), self.lead_of, self._worth_of)
 
     def _eligible(self, waiting: WaitingRows, moment: int) -> Flags:
         """(K, R) who may have leads of which territory but for places."""
@@ -339,7 +343,7 @@ class RoutingDesk:
     def _release_own(self, tx: Transaction, moment: int, held: Sequence[StoredDecision]) -> list[StoredDecision]:
         """Own prospects whose finder is back or has a place again go to him, the longest waiting first."""
         found = []
-        for stored in self._waiting.prospects(held):
+        for stored in self._waiting.prospects(held, self.lead_of):
             lead = self.lead_of(stored)
             rep = self._finder(lead, moment)
             if rep is None:

@@ -26,6 +26,7 @@ from serving.texts import Lang, money, number, percent, t
 Json = dict[str, Any]
 Status = Literal["no_holdout", "too_few", "measured"]
 
+_AT_ONCE: Final = 1_000
 _USUAL_HORIZON: Final = 13 * WEEK
 _SHORTEST: Final = 2 * WEEK
 _ENOUGH_WINS: Final = 30
@@ -33,7 +34,7 @@ _HORIZON_QUANTILE: Final = 0.8
 _PER: Final = 100  # leads, in what people read
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Drawn:
     """One decision that was drawn between policy and hold-out, with chance `chance` (0-1) of the hold-out.
 
@@ -56,15 +57,19 @@ class DrawnLog:
     _last: int = 0
 
     def read(self, view: Reader) -> Sequence[Drawn]:
-        """All of them, in the order of the log; after an erasure what was erased is forgotten here too."""
-        entries = view.drawn_after(self._last)
-        if any(kind == "erasure" for _, kind, _, _, _ in entries) and self._last:
-            self.drawn, self._last = [], 0
-            entries = view.drawn_after(0)
-        for seq, kind, at, lead_id, body in entries:
-            self._last = seq
-            if kind == "decision" and (found := _drawn(lead_id, at, body)) is not None:
-                self.drawn.append(found)
+        """All of them, in the order of the log; after an erasure what was erased is forgotten here too.
+
+        Records are read some at a time: a log of years, as texts all at once, would not fit.
+        """
+        goes_on = self._last > 0
+        while entries := view.drawn_after(self._last, _AT_ONCE):
+            if goes_on and any(kind == "erasure" for _, kind, _, _, _ in entries):
+                self.drawn, self._last, goes_on = [], 0, False
+                continue
+            for seq, kind, at, lead_id, body in entries:
+                self._last = seq
+                if kind == "decision" and (found := _drawn(lead_id, at, body)) is not None:
+                    self.drawn.append(found)
         return self.drawn
 
 

@@ -55,6 +55,8 @@ class Intake(Oversight):
 
         def _moment(self, decided_at: int | None) -> int: ...
 
+        def _took(self, state: State, seq: int, tables: Tables) -> None: ...
+
     def add_events(self, table: str, rows: Rows, *, sender: str, key: str = "") -> Json:
         """`{"accepted", "seq"}` once durable; DataError lists every bad row, and then nothing was taken.
 
@@ -66,10 +68,11 @@ class Intake(Oversight):
             if seen is not None:
                 return seen
             state = self._caught_up(tx)
-            seq, _ = self._take(tx, state.board.tables, table, rows, sender)
+            seq, tables = self._take(tx, state.board.tables, table, rows, sender)
             answer: Json = {"accepted": len(rows), "seq": seq}
             if key:
                 tx.put_receipt(source, key, answer)
+        self._took(state, seq, tables)
         return answer
 
     def sender(self, name: str) -> Incoming | None:
@@ -89,6 +92,7 @@ class Intake(Oversight):
         moment = self._moment(None)
         answers: list[Json] = []
         faults: list[Fault] = []
+        seq = 0
         with self.store.transaction() as tx:
             state = self._attended(tx)
             tables = state.board.tables
@@ -110,6 +114,8 @@ class Intake(Oversight):
                 answers.append(seen)
             if faults:
                 raise DataError(faults)
+        if seq:
+            self._took(state, seq, tables)
         return answers
 
     def _routed(self, tx: Transaction, state: State, lead: Lead, moment: int) -> Json:
@@ -139,9 +145,11 @@ class Intake(Oversight):
 
     def _missing_leads(self, tx: Transaction, tables: Tables, rows: Iterable[Mapping[str, object]]) -> list[Json]:
         """Rows of leads that the store decided, that the events name, and that the tables do not hold yet."""
-        known = set(tables.leads["lead_id"])
-        named = sorted({str(row.get("lead_id", "")) for row in rows} - known - {""})
-        return [dict(stored.lead) for _, stored in sorted(tx.decided(named).items())]
+        named = {str(row.get("lead_id", "")) for row in rows} - {""}
+        if named:
+            listed = tables.leads["lead_id"]
+            named -= set(listed[listed.isin(list(named))])
+        return [dict(stored.lead) for _, stored in sorted(tx.decided(sorted(named)).items())]
 
     def _moves(self, tx: Transaction, frame: pd.DataFrame, sender: str) -> None:
         """Hand-overs of leads that were decided here, to somebody else, are moves on their record."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from serving.allocator import settle
 from serving.core import Core
 from serving.http.security import check_bind
 from serving.http.server import run
@@ -13,6 +14,7 @@ from serving.session import Session
 
 def launch(session: Session, host: str, port: int, say: Callable[[str], object]) -> None:
     """Serve until SIGTERM or SIGINT. RequestError where the address is public and no key guards it."""
+    settle()
     core = Core(session)
     try:
         has_keys = core.has_keys()

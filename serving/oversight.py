@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import weakref
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -32,7 +33,7 @@ class Oversight(Insight):
 
     _drawn: DrawnLog
     _drawn_lock: threading.Lock
-    _measured: tuple[State, int, Experiment] | None
+    _measured: tuple[weakref.ref[State], int, Experiment] | None  # weak: no old state lives on for its sake
     _held: tuple[int, ModelUnit | None, Held | None] | None
     _state: State
 
@@ -56,12 +57,12 @@ class Oversight(Insight):
             with self.store.read() as view:
                 drawn = self._drawn.read(view)
             before = self._measured
-            if before is None or before[0] is not state or before[1] != len(drawn):
+            if before is None or before[0]() is not state or before[1] != len(drawn):
                 config, board = self.session.config, state.board
                 found = measure(
                     drawn, board.tables, board.as_of, config.routing.holdout, config.leads.dead_after_days
                 )  # fmt: skip
-                self._measured = before = (state, len(drawn), found)
+                self._measured = before = (weakref.ref(state), len(drawn), found)
             return before[2]
 
     def experiment(self, *, lang: str | None = None) -> Json:

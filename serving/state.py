@@ -21,8 +21,8 @@ from serving.alerts import AlertInputs, find_alerts
 from serving.board import Board
 from serving.desk import RoutingDesk
 from serving.session import Session
-from serving.texts import Lang, as_lang
-from serving.wording import Json, decision_bytes, decision_document, feature_namer
+from serving.texts import Lang
+from serving.wording import DecisionWords, Json, feature_namer
 from training.release import ReleaseError
 from training.snapshot import forecast_inputs, panel_rows_now, scored_pairs, targets_of
 from training.unit import ModelUnit
@@ -49,27 +49,28 @@ class State:
         self.lock = threading.Lock()
         self.refused: ReleaseError | None = None
         meanings = {} if board.unit is None else {row[0]: (row[3], row[4]) for row in board.unit.spec.describe()}
-        self.feature_name = feature_namer(meanings)
         names = zip(board.reps["rep_id"], board.reps["name"], strict=True)
-        self.names = {str(rep): str(name) or str(rep) for rep, name in names}
-        self.desk: RoutingDesk = RoutingDesk(board, self.answer_of, before.desk.ledger if before else None)
+        self.words = DecisionWords(
+            session.config.general.currency, session.config.routing.objective,
+            {str(rep): str(name) or str(rep) for rep, name in names}, feature_namer(meanings),
+        )  # fmt: skip
+        # Of its words, not of itself: a state that nothing points back to is freed the moment it is replaced, and
+        # with it a whole world of features, which the collector of cycles may leave for hours.
+        self.desk: RoutingDesk = RoutingDesk(board, self.words.answer, before.desk.ledger if before else None)
         if before is not None:
             self.desk.book.carry(before.desk.book)
 
     def name_of(self, rep_id: str) -> str:
         """A rep's name for people, his id where he has none."""
-        return self.names.get(rep_id, rep_id)
+        return self.words.name_of(rep_id)
+
+    def feature_name(self, lang: Lang, feature: str) -> str:
+        """A model feature's name for people."""
+        return self.words.feature_name(lang, feature)
 
     def document(self, record: Mapping[str, Any], lang: Lang) -> Json:
         """A decision's record in words."""
-        config = self.session.config
-        return decision_document(
-            record, lang, config.general.currency, config.routing.objective, self.name_of, self.feature_name
-        )
-
-    def answer_of(self, record: Mapping[str, Any], lang: str) -> bytes:
-        """A decision's answer in one language; once given it is kept, and given for ever."""
-        return decision_bytes(self.document(record, as_lang(lang)))
+        return self.words.document(record, lang)
 
     @property
     def unit(self) -> ModelUnit:

@@ -37,13 +37,18 @@ class WaitingRows:
         return np.asarray(self.values[self.rows])
 
 
-class WaitingLeads:
-    """Remembers leads for one board. `lead_of` types a stored lead, `worth` gives (R,) its values at a moment."""
+LeadOf = Callable[[StoredDecision], Lead]
 
-    def __init__(
-        self, n_reps: int, lead_of: Callable[[StoredDecision], Lead], worth: Callable[[Lead, int], Floats]
-    ) -> None:
-        self._n_reps, self._lead_of, self._worth = n_reps, lead_of, worth
+
+class WaitingLeads:
+    """Remembers leads for one board of `n_reps`.
+
+    `lead_of` types a stored lead, `worth` gives (R,) its values at a moment. They are asked for at each call: kept,
+    they would tie the desk, and all that it holds, into a cycle.
+    """
+
+    def __init__(self, n_reps: int) -> None:
+        self._n_reps = n_reps
         self._finders: dict[str, str] = {}
         self._prospects: tuple[Sequence[StoredDecision], list[StoredDecision]] = ((), [])
         self._clear(None)
@@ -56,24 +61,27 @@ class WaitingLeads:
         self._territories: dict[str, int] = {}
         self._asked: tuple[Sequence[StoredDecision], WaitingRows] | None = None
 
-    def prospects(self, held: Sequence[StoredDecision]) -> list[StoredDecision]:
+    def prospects(self, held: Sequence[StoredDecision], lead_of: LeadOf) -> list[StoredDecision]:
         """Those of the leads that a rep found himself, in their order; of the last asked about they are remembered."""
         if held is self._prospects[0]:
             return self._prospects[1]
-        found = self._found_by_reps(held)
+        found = self._found_by_reps(held, lead_of)
         self._prospects = (held, found)
         return found
 
-    def _found_by_reps(self, held: Sequence[StoredDecision]) -> list[StoredDecision]:
+    def _found_by_reps(self, held: Sequence[StoredDecision], lead_of: LeadOf) -> list[StoredDecision]:
         known = self._finders
         if len(known) > max(4 * len(held), 64 * _FIRST_ROWS):
             known.clear()
         for one in held:
             if one.lead_id not in known:
-                known[one.lead_id] = self._lead_of(one).text("sourced_by_rep_id")
+                known[one.lead_id] = lead_of(one).text("sourced_by_rep_id")
         return [one for one in held if known[one.lead_id]]
 
-    def rows(self, held: Sequence[StoredDecision], moment: int, key: Hashable) -> WaitingRows:
+    def rows(
+        self, held: Sequence[StoredDecision], moment: int, key: Hashable, lead_of: LeadOf,
+        worth: Callable[[Lead, int], Floats],
+    ) -> WaitingRows:  # fmt: skip
         """The leads' rows; `key` names all beside the lead that its worth depends on: another one forgets."""
         if self._asked is not None and self._asked[0] is held and key == self._key:
             return self._asked[1]
@@ -81,18 +89,22 @@ class WaitingLeads:
             self._clear(key)
         known = self._rows
         rows = np.array(
-            [known[one.lead_id] if one.lead_id in known else self._add(one, moment) for one in held], dtype=np.int64
+            [
+                known[one.lead_id] if one.lead_id in known else self._add(one.lead_id, lead_of(one), moment, worth)
+                for one in held
+            ],
+            dtype=np.int64,
         )
         found = WaitingRows(self._values, rows, self._kinds[rows], tuple(self._territories))
         self._asked = (held, found)
         return found
 
-    def _add(self, stored: StoredDecision, moment: int) -> int:
-        lead, row = self._lead_of(stored), len(self._rows)
+    def _add(self, lead_id: str, lead: Lead, moment: int, worth: Callable[[Lead, int], Floats]) -> int:
+        row = len(self._rows)
         if row == len(self._values):
             self._values = np.concatenate([self._values, np.empty_like(self._values)])
             self._kinds = np.concatenate([self._kinds, np.empty_like(self._kinds)])
-        self._values[row] = self._worth(lead, moment)
+        self._values[row] = worth(lead, moment)
         self._kinds[row] = self._territories.setdefault(lead.text("territory"), len(self._territories))
-        self._rows[stored.lead_id] = row
+        self._rows[lead_id] = row
         return row

@@ -22,6 +22,9 @@ from serving.store import StoredDecision, Transaction
 Ints = npt.NDArray[np.int64]
 
 POLICY_VERSION = "priced-1"
+_MOST_WEEKS = 8  # remembered at once; any other is read from the ledger again
+_MOST_DAYS = 400
+_MOST_LEADS = 20_000
 _PRICE_STEPS = 24  # a week's places are priced anew after each 24th of them
 
 HeldScenario = Callable[[Sequence[StoredDecision]], Scenario | None]
@@ -87,6 +90,8 @@ class WeekBook:
             week = Week(text, start, np.zeros(len(self._board.rep_ids), dtype=np.int64), set())
             for place in placed:
                 _take(self._board, week, place)
+            if len(self._weeks) >= _MOST_WEEKS:
+                self._weeks.clear()
             self._weeks[start] = week
         return self._weeks[start]
 
@@ -98,6 +103,8 @@ class WeekBook:
             return known[0]
         zone = self._board.known.zone
         start, end = moments.start_of_week(moment, zone), moments.end_of_week(moment, zone)
+        if len(self._starts) >= _MOST_DAYS:
+            self._starts.clear()
         self._starts[day] = (start, end)
         return start
 
@@ -106,6 +113,8 @@ class WeekBook:
         week = self._weeks.get(self._start_of(moment))
         if week is not None:
             _take(self._board, week, (rep_id, lead_id))
+        if len(self._high) >= _MOST_LEADS:
+            self._high.clear()
         self._high[lead_id] = high
 
     def high_given(self, tx: Transaction, week: Week) -> Ints:
@@ -182,6 +191,8 @@ class WeekBook:
         if share <= 0.0 or board.unit is None:
             return None
         newcomer, week = board.newcomers(moment), self.week_of(tx, moment)
+        if len(self._worth) >= _MOST_LEADS:
+            self._worth.clear()
         unknown = [place for place in week.placed if place not in self._worth]
         if unknown:
             self._worth.update(self._worths(tx, unknown))

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any, Final
 
-from serving.texts import Lang, has, joined, money, number, percent, t
+from serving.texts import Lang, as_lang, has, joined, money, number, percent, t
 
 _ENCODE: Final = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(", ", ": ")).encode
 
@@ -105,6 +106,28 @@ def _against(code: str, numbers: Mapping[str, Any], lang: Lang, currency: str, w
 
 def _money_or_number(lang: Lang, currency: str, value: float, wins: bool) -> str:
     return number(lang, value, 2) if wins else money(lang, currency, value)
+
+
+@dataclass(frozen=True)
+class DecisionWords:
+    """What it takes to say records in words: currency, objective, names of reps by id, names of features."""
+
+    currency: str
+    objective: str
+    names: Mapping[str, str]
+    feature_name: FeatureNamer
+
+    def name_of(self, rep_id: str) -> str:
+        """A rep's name for people, his id where he has none."""
+        return self.names.get(rep_id, rep_id)
+
+    def document(self, record: Mapping[str, Any], lang: Lang) -> Json:
+        """A decision's record in words."""
+        return decision_document(record, lang, self.currency, self.objective, self.name_of, self.feature_name)
+
+    def answer(self, record: Mapping[str, Any], lang: str) -> bytes:
+        """A decision's answer in one language; once given it is kept, and given for ever."""
+        return decision_bytes(self.document(record, as_lang(lang)))
 
 
 def feature_namer(meanings: Mapping[str, tuple[str, str]]) -> FeatureNamer:

@@ -186,13 +186,14 @@ class DecisionReader(Session):
         last = () if before is None else (before,)
         return [(row[0], int(row[1])) for row in self.run(query + " AND l.seq < ?" * len(last), since, until, *last)]
 
-    def drawn_after(self, seq: int) -> list[tuple[int, str, int, str, str]]:
-        """(seq, kind, moment, lead_id, record's JSON) of first decisions, and of erasures, after log entry `seq`."""
+    def drawn_after(self, seq: int, limit: int = 1_000) -> list[tuple[int, str, int, str, str]]:
+        """(seq, kind, moment, lead_id, record's JSON) of at most `limit` first decisions and erasures after entry
+        `seq` of the log."""
         query = (
             "SELECT l.seq, l.kind, l.at, p.lead_id, p.body FROM log l JOIN payloads p ON p.seq = l.seq"
-            " WHERE l.seq > ? AND l.kind IN ('decision', 'erasure') ORDER BY l.seq"
+            " WHERE l.seq > ? AND l.kind IN ('decision', 'erasure') ORDER BY l.seq LIMIT ?"
         )
-        return [(int(row[0]), row[1], int(row[2]), row[3] or "", row[4]) for row in self.run(query, seq)]
+        return [(int(row[0]), row[1], int(row[2]), row[3] or "", row[4]) for row in self.run(query, seq, limit)]
 
     def machine_moves(self, since: int) -> list[tuple[int, str, Json]]:
         """(moment, lead_id, body) of the machine's own moves at or after the moment, the newest first."""

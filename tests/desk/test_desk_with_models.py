@@ -220,7 +220,7 @@ def test_each_language_is_answered_for_ever_as_it_was_first_answered(core):
     assert code == 200
     assert chinese != first
     assert kept() == {"en": first, "zh": chinese}
-    made.state().names[chosen] = "Somebody Else"
+    made.state().words.names[chosen] = "Somebody Else"
     assert made.assign(row, decided_at=at, lang="en")[1] == first
     assert made.assign(row, decided_at=at, lang="zh")[1] == chinese
 
@@ -254,3 +254,15 @@ def test_a_release_whose_trees_differ_by_bit_masks_is_answered_by_lightgbm_and_s
     np.testing.assert_allclose(
         made.state().board.values(lead, at)[0].win_probability, said.win_probability, rtol=0, atol=1e-12
     )
+
+
+def test_rows_that_were_taken_here_are_not_read_a_second_time(core, monkeypatch):
+    one = core()
+    monkeypatch.setattr("serving.core.apply_event", lambda *_: pytest.fail("read again"))
+    lead_id, rep_id = one.state().board.known.leads["lead_id"].iloc[0], one.state().board.rep_ids[0]
+    n = len(one.state().board.tables.activities)
+    for i in range(2):
+        call = {"activity_id": f"C{i}", "lead_id": lead_id, "rep_id": rep_id, "occurred_at": "2026-01-05T09:00:00"}
+        one.add_events("activities", [call], sender="crm")
+    assert len(one.state().board.tables.activities) == n + 2
+    assert one.state().last_event == 2
