@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -572,4 +573,6 @@ def _guarded(run: Callable[[], Any]) -> int:
 
 def main() -> None:
     """Entry point: exit 0 on success, 1 where data or request is at fault, 2 for wrong usage."""
+    # Matrices here are small: threads within a product would spin and wait. To be said before numpy is loaded.
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     sys.exit(_guarded(app))

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+
+import pytest
 import typer.main
 from typer.testing import CliRunner
 
@@ -33,3 +38,18 @@ def test_wrong_usage_exits_2():
     assert runner.invoke(app, ["nonsense"]).exit_code == 2
     assert runner.invoke(app, ["forecast", "--level", "planet"]).exit_code == 2
     assert runner.invoke(app, ["train", "--promote", "force"]).exit_code == 2
+
+
+@pytest.mark.parametrize(("given", "kept"), [(None, "1"), ("4", "4")])
+def test_products_of_matrices_run_in_one_thread_unless_the_operator_wants_more(given, kept):
+    """Told to the linear algebra before it is loaded, hence asked of a fresh process."""
+    environment = {name: value for name, value in os.environ.items() if name != "OPENBLAS_NUM_THREADS"}
+    said = subprocess.run(
+        [sys.executable, "-c",
+         "import atexit, os, sys\n"
+         "atexit.register(lambda: print(os.environ['OPENBLAS_NUM_THREADS'], 'numpy' in sys.modules))\n"
+         "from serving.cli import main\nsys.argv = ['fairlead', '--help']\nmain()"],
+        capture_output=True, text=True, check=True,
+        env=environment | ({} if given is None else {"OPENBLAS_NUM_THREADS": given}),
+    ).stdout  # fmt: skip
+    assert said.splitlines()[-1] == f"{kept} False"
