@@ -44,12 +44,13 @@ def test_wrong_usage_exits_2():
 def test_products_of_matrices_run_in_one_thread_unless_the_operator_wants_more(given, kept):
     """Told to the linear algebra before it is loaded, hence asked of a fresh process."""
     environment = {name: value for name, value in os.environ.items() if name != "OPENBLAS_NUM_THREADS"}
+    script = (
+        "import atexit, os, sys\n"
+        "atexit.register(lambda: print(os.environ['OPENBLAS_NUM_THREADS'], 'numpy' in sys.modules))\n"
+        "from serving.cli import main\nsys.argv = ['fairlead', '--help']\nmain()"
+    )
+    environment |= {} if given is None else {"OPENBLAS_NUM_THREADS": given}
     said = subprocess.run(
-        [sys.executable, "-c",
-         "import atexit, os, sys\n"
-         "atexit.register(lambda: print(os.environ['OPENBLAS_NUM_THREADS'], 'numpy' in sys.modules))\n"
-         "from serving.cli import main\nsys.argv = ['fairlead', '--help']\nmain()"],
-        capture_output=True, text=True, check=True,
-        env=environment | ({} if given is None else {"OPENBLAS_NUM_THREADS": given}),
-    ).stdout  # fmt: skip
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True, env=environment
+    ).stdout
     assert said.splitlines()[-1] == f"{kept} False"
