@@ -24,7 +24,7 @@ import pandas as pd
 
 from features.errors import FairleadError
 from models.drivers.clustered import Floats, codes_of
-from models.drivers.treeshap import interventional, path_dependent
+from models.drivers.treeshap import ReadTrees, interventional, path_dependent
 
 if TYPE_CHECKING:
     import lightgbm
@@ -113,13 +113,18 @@ class RankedDriver:
 
 
 def contributions(
-    booster: lightgbm.Booster, features: pd.DataFrame, mapping: DriverMap, background: pd.DataFrame | None = None
+    booster: lightgbm.Booster,
+    features: pd.DataFrame,
+    mapping: DriverMap,
+    background: pd.DataFrame | None = None,
+    read: ReadTrees | None = None,
 ) -> Contributions:
     """Drivers' contributions to each row's prediction, on the scale of the outcome.
 
     Against the model's own mean (path-dependent), or with a `background` against all of its rows (interventional).
 
-    `features` (n rows) holds the booster's features by name; order and further columns do not matter.
+    `features` (n rows) holds the booster's features by name; order and further columns do not matter. `read`: see
+    `interventional`.
     Raises AttributionError where a feature is missing, the model's loss bends its output (Tweedie, Poisson, binary:
     then sums are on another scale), it has linear leaves, or sums are off by more than 1e-6 of the prediction.
     """
@@ -134,7 +139,7 @@ def contributions(
     if background is None:
         parts = path_dependent(booster, X)
     else:
-        parts = interventional(booster, X, background[names].to_numpy(dtype=np.float64))
+        parts = interventional(booster, X, background[names].to_numpy(dtype=np.float64), read)
     drivers = tuple(sorted({mapping.driver(name) for name in names}))
     place = {driver: k for k, driver in enumerate(drivers)}
     values = np.zeros((len(X), len(drivers)))

@@ -21,7 +21,9 @@ if TYPE_CHECKING:
 
 FEWEST_ROWS = 2_000
 _BLOCK = 2_048
+_FEW_BITS = 12
 _Sparse = dict[int, tuple[Ints, Floats]]
+ReadTrees = tuple[TreeArrays, Pieces]
 _NO_WEIGHT = np.zeros(0)
 _NO_PATTERNS = np.zeros(0, dtype=np.int64)
 
@@ -44,9 +46,12 @@ def path_dependent(booster: lightgbm.Booster, X: npt.ArrayLike, fewest_rows: int
     return np.asarray(parts, dtype=np.float64).reshape(len(rows), -1)
 
 
-def interventional(booster: lightgbm.Booster, X: npt.ArrayLike, background: npt.ArrayLike) -> Floats:
+def interventional(
+    booster: lightgbm.Booster, X: npt.ArrayLike, background: npt.ArrayLike, read: ReadTrees | None = None
+) -> Floats:
     """(n, features + 1) contributions against the mean raw prediction over `background` (m, features), given last.
 
+    `read`: what `read_trees` gave of this booster, for who explains against many backgrounds.
     Raises TreeLimitError where the model is outside the limits (LightGBM has no such values to fall back to), and
     ValueError for an empty background.
     """
@@ -54,7 +59,7 @@ def interventional(booster: lightgbm.Booster, X: npt.ArrayLike, background: npt.
     others = np.ascontiguousarray(background, dtype=np.float64)
     if not len(others):
         raise ValueError("an interventional explanation needs at least one background row")
-    trees, pieces = read_trees(booster)
+    trees, pieces = read or read_trees(booster)
     base = float(np.mean(np.asarray(booster.predict(others, raw_score=True), dtype=np.float64)))
     return _explain(rows, trees, pieces, others, base)
 
@@ -70,7 +75,7 @@ def _tables(trees: TreeArrays, pieces: Pieces, background: Floats | None) -> tup
         for piece in range(int(pieces.tree_pieces[tree]), int(pieces.tree_pieces[tree + 1])):
             n_bits = int(pieces.piece_bits[piece + 1] - pieces.piece_bits[piece])
             table = flat[pieces.table_start[piece] : pieces.table_start[piece + 1]]
-            index = None if sides is None else _index(trees, pieces, tree, piece, sides)
+            index = None if sides is None else _counted(_index(trees, pieces, tree, piece, sides))
             for leaf in range(int(pieces.piece_leaves[piece]), int(pieces.piece_leaves[piece + 1])):
                 slots = slice(pieces.leaf_start[leaf], pieces.leaf_start[leaf + 1])
                 slot, on, off = pieces.slot[slots], pieces.on[slots], pieces.off[slots]
@@ -84,14 +89,24 @@ def _tables(trees: TreeArrays, pieces: Pieces, background: Floats | None) -> tup
     return flat, others
 
 
-def _patterns(index: Ints, on: Ints, off: Ints) -> tuple[Ints, Floats]:
-    """The different patterns of a leaf in the background, and the share of its rows with each."""
+def _counted(index: Ints) -> tuple[Ints, Floats]:
+    """The different places in a piece's table that the background has, and the share of its rows with each."""
     places, counts = np.unique(index, return_counts=True)
+    return places.astype(np.int64), np.asarray(counts / len(index), dtype=np.float64)
+
+
+def _patterns(counted: tuple[Ints, Floats], on: Ints, off: Ints) -> tuple[Ints, Floats]:
+    """The different patterns of a leaf in the background, and the share of its rows with each."""
+    places, shares = counted
     wide = places[:, None]
     bits = ((wide & on) == on) & ((wide & off) == 0)
     patterns = bits @ (1 << np.arange(len(on), dtype=np.int64))
+    if len(on) <= _FEW_BITS:  # counting into all patterns costs less than sorting those that there are
+        share = np.bincount(patterns, weights=shares)
+        seen = np.flatnonzero(share)
+        return seen.astype(np.int64), np.asarray(share[seen], dtype=np.float64)
     seen, inverse = np.unique(patterns, return_inverse=True)
-    share = np.bincount(inverse.reshape(-1), weights=counts / len(index), minlength=len(seen))
+    share = np.bincount(inverse.reshape(-1), weights=shares, minlength=len(seen))
     return seen.astype(np.int64), np.asarray(share, dtype=np.float64)
 
 

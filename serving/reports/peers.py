@@ -16,7 +16,8 @@ import pandas as pd
 from models.drivers.attribution import AttributionError, Contributions, DriverMap, contributions
 from models.drivers.decomposition import Decomposition, against_peers, luck_share, rep_against_peers, with_luck
 from models.drivers.terms import driver_map
-from models.drivers.treeshap_trees import TreeLimitError
+from models.drivers.treeshap import ReadTrees
+from models.drivers.treeshap_trees import TreeLimitError, read_trees
 from models.forecasting.panel_model import PanelModel
 from serving.reports.payload import Comparison
 
@@ -49,10 +50,12 @@ class Gap:
     in_top: bool = False
 
 
-def explain_panel(panel: PanelModel, rows: pd.DataFrame, background: pd.DataFrame | None = None) -> Contributions:
+def explain_panel(
+    panel: PanelModel, rows: pd.DataFrame, background: pd.DataFrame | None = None, read: ReadTrees | None = None
+) -> Contributions:
     """Drivers' contributions to each row's predicted contribution, in money, by the horizon-0 booster.
 
-    With a `background` against the mean of its rows, else against the model's own mean.
+    With a `background` against the mean of its rows, else against the model's own mean. `read`: that booster's trees.
     """
     booster = panel.booster(0)
     names = dict(zip(booster.feature_name(), panel.features, strict=True))
@@ -63,7 +66,7 @@ def explain_panel(panel: PanelModel, rows: pd.DataFrame, background: pd.DataFram
         return pd.DataFrame({plain: frame[feature].to_numpy() for plain, feature in names.items()})
 
     others = None if background is None else plain_names(background)
-    made = contributions(booster, plain_names(rows), mapping, others)
+    made = contributions(booster, plain_names(rows), mapping, others, read)
     return Contributions(
         made.drivers, made.values * panel.scale, made.prediction * panel.scale, made.baseline * panel.scale
     )
@@ -129,15 +132,16 @@ def peer_gaps(
     ids = rows["rep_id"].to_numpy(dtype=object).astype(str)
     y = rows["y"].to_numpy(dtype=np.float64)
     found: dict[str, Gap] = {}
+    try:
+        read, exact = read_trees(panel.booster(0)), True
+    except TreeLimitError:
+        read, exact = None, False
     for group in peer_groups(tenure, territories):
         inside = np.isin(ids, group.background)
         frame, names = rows.loc[inside].reset_index(drop=True), ids[inside]
         if len(group.background) <= FEWEST_PEERS:
             continue
-        try:
-            parts, exact = explain_panel(panel, frame, frame), True
-        except TreeLimitError:
-            parts, exact = rows_of(made, inside), False
+        parts = explain_panel(panel, frame, frame, read) if exact else rows_of(made, inside)
         for rep in group.members:
             own = names == rep
             if not own.any():

@@ -28,6 +28,15 @@ def test_a_cell_that_would_run_is_put_behind_an_apostrophe(cell):
     assert str(found.value).startswith("'")
 
 
+@pytest.mark.parametrize("word", ["#N/A", "#REF!", "1.5", "2026-01-01", "TRUE"])
+def test_a_word_that_looks_like_something_else_stays_a_word(word):
+    found = load_workbook(io.BytesIO(xlsx_bytes("t", [word], [[word]]))).active
+    assert [(found[at].data_type, found[at].value) for at in ("A1", "A2")] == [("s", word)] * 2
+    assert found["A1"].font.bold
+    assert not found["A2"].font.bold
+    assert found.freeze_panes == "A2"
+
+
 @given(st.text(max_size=20), st.floats(allow_nan=False, allow_infinity=False))
 def test_other_cells_stay_as_they_are(word, number):
     """Numbers, below zero too, stay numbers; harmless words stay."""

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from models.drivers import treeshap
 from models.drivers.decomposition import LUCK, UNEXPLAINED, Decomposition, Part, luck_share, with_luck
 from serving.reports import peers
 from serving.reports.peers import PeerGroup, peer_gaps, peer_groups, top_gaps, top_tenth
@@ -170,6 +171,17 @@ def test_gaps_to_peers_of_a_territory_use_that_territory_s_rows(desk):
     part = {rep: next(p.amount for p in gap.found.parts if p.driver == "follow_ups") for rep, gap in found.items()}
     assert abs(np.mean([part[rep] for rep in busy])) < 1.0  # 30 or so where all reps were the background
     assert np.std([part[rep] for rep in busy]) > 3.0
+
+
+def test_the_models_trees_are_read_once_for_all_groups(desk, monkeypatch):
+    frame, panel, made, reps = desk
+    read, calls = peers.read_trees, []
+    for module in (peers, treeshap):
+        monkeypatch.setattr(module, "read_trees", lambda booster: calls.append(booster) or read(booster))
+    land = {rep: ("north" if at < len(reps) // 2 else "south") for at, rep in enumerate(sorted(reps))}
+    found = peer_gaps(panel, frame, made, dict.fromkeys(reps, 3.0), land)
+    assert len({gap.n_peers for gap in found.values()} | {land[rep] for rep in found}) >= 2
+    assert len(calls) == 1
 
 
 def test_too_few_reps_have_no_top_tenth(desk):
