@@ -8,8 +8,11 @@ the service's held leads may wait on into the next week, and so may all others'.
 
 round_robin, bayes_quota   turns; a naive-Bayes score served in order of score to queues with quotas
 lgbm_greedy, plain_fixed   a plain LightGBM on arrival; a plain penalised logistic with prices solved once a week
-service                    what the service decided: exploration, held leads, prices and rules as they come
+plain_prices               the same logistic under our policy: what is left between it and `replayed` is chances
+service                    what the service decides by its default settings: it explores and keeps accounts with a rep
+unbound                    the same without exploration and without keeping accounts, like all others here
 replayed                   the same model's worths under the same policy without the service around it
+knowable                   the true chance but for what no column shows of the lead and of the market, under our policy
 truth                      the true probabilities under our policy
 """
 
@@ -19,7 +22,7 @@ import argparse
 import tempfile
 import time
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -59,7 +62,8 @@ QUICK = ("--loads", "1.0", "--seeds", "1", "--reps", "20", "--months", "14")
 class TablesWorld:
     """Leads of the weeks to route and of those before, with their truth `p`, `value` (L, R); `start`: first to route.
 
-    `board`: rules, reps and places as the service sees them; `logged` (L,) what the desk did.
+    `knowable` (L, R): as `value`, but for the hidden part of lead and market. `board`: rules, reps and places as the
+    service sees them; `logged` (L,) what the desk did.
     """
 
     world: World
@@ -70,6 +74,7 @@ class TablesWorld:
     start: int
     p: Floats
     value: Floats
+    knowable: Floats
     logged: Integers
     trained: Datasets
 
@@ -95,13 +100,15 @@ def make_tables_world(config: WorldConfig, home: Path) -> TablesWorld:
     stream = make_stream(leads, board, zone)
     ids = leads["lead_id"].to_numpy(dtype=object)
     sales = np.flatnonzero(np.isin(np.array(board.rep_ids, dtype=object), world.ids.reps.astype(object)))
-    p = np.zeros((len(leads), len(board.rep_ids)))
-    p[:, sales] = true_win_probability(world, ids, [board.rep_ids[i] for i in sales], stream.arrived_at)
+    p, seen = np.zeros((2, len(leads), len(board.rep_ids)))
+    selling = [board.rep_ids[i] for i in sales]
+    p[:, sales] = true_win_probability(world, ids, selling, stream.arrived_at)
+    seen[:, sales] = true_win_probability(world, ids, selling, stream.arrived_at, hidden=False)
     overs = hand_overs(world.tables).drop_duplicates("lead_id").set_index("lead_id")["rep_id"]
     logged = np.array([board.index.get(str(rep), -1) for rep in overs.reindex(leads["lead_id"])], dtype=np.int64)
     start = int(np.searchsorted(stream.arrived_at, as_of))
-    value = p * true_expected_amount(world, ids)[:, None]
-    return TablesWorld(world, session, board, leads, stream, start, p, value, logged, sets)
+    amount = true_expected_amount(world, ids)[:, None]
+    return TablesWorld(world, session, board, leads, stream, start, p, p * amount, seen * amount, logged, sets)
 
 
 def make_stream(leads: pd.DataFrame, board: Board, zone: str) -> Stream:
@@ -116,12 +123,18 @@ def make_stream(leads: pd.DataFrame, board: Board, zone: str) -> Stream:
     return Stream(at, week, np.clip((at - monday) / WEEK, 0.0, 1.0), eligible, weeks, places)
 
 
-def route_through_service(made: TablesWorld) -> tuple[Integers, int, Core]:
-    """(L,) rep of each lead by the service's core, -1 = still held when the weeks ended; and rules broken by it."""
+def unbound(made: TablesWorld) -> Core:
+    """A core on a copy of the store that neither explores nor keeps accounts with their rep."""
+    config = made.session.config
+    free = replace(config, routing=replace(config.routing, exploration=0.0, same_account=False))
+    return replace(made.session, config=free).core(dry_run=True)
+
+
+def route_through_service(made: TablesWorld, core: Core) -> tuple[Integers, int]:
+    """(L,) rep of each lead by a core, -1 = still held when the weeks ended; and rules broken by it."""
     rows = made.leads.iloc[made.start :].reset_index(drop=True)
     zone = made.world.tables.zone
     leads: list[Lead] = leads_of(rows, [_plain(rows.iloc[i], zone) for i in range(len(rows))])
-    core = made.session.core()
     stored = core.route(leads)
     choice = np.full(made.stream.n_leads, -1, dtype=np.int64)
     places: Counter[tuple[str, int]] = Counter()
@@ -135,7 +148,7 @@ def route_through_service(made: TablesWorld) -> tuple[Integers, int, Core]:
             0, choice[i]
         ]
     broken += sum(n > made.board.capacity[rep] for (_, rep), n in places.items())
-    return choice, broken, core
+    return choice, broken
 
 
 def _plain(row: pd.Series, zone: str) -> dict[str, object]:
@@ -177,20 +190,26 @@ def run_cell(config: WorldConfig, every: int, *, heads: bool) -> tuple[list[str]
     with tempfile.TemporaryDirectory(prefix="routing-tables-") as home:
         made = make_tables_world(config, Path(home))
         trained = time.perf_counter()
-        choice, broken, core = route_through_service(made)
+        free = unbound(made)
+        freely, broken_freely = route_through_service(made, free)
+        free.close()
+        core = made.session.core()
+        choice, broken = route_through_service(made, core)
         routed = time.perf_counter()
         pairs, columns = made.trained.pairs, pair_columns(made.trained.spec)
         values = service_values(made, core)
+        plain = rival_values(made, core, plain_chances(pairs, columns))
+
+        def priced(worths: Floats, name: str) -> Repriced:
+            return Repriced(made.stream, worths, np.random.default_rng(1), every=every, name=name)
+
         policies: list[RoutingPolicy] = [
             RoundRobin(made.stream),
             QuotaQueues(made.stream, naive_bayes(pairs, made.leads, columns), name="bayes_quota"),
             Greedy(made.stream, rival_values(made, core, lightgbm_chances(pairs, columns)), name="lgbm_greedy"),
-            FixedPrices(
-                made.stream, rival_values(made, core, plain_chances(pairs, columns)), np.random.default_rng(1),
-                name="plain_fixed",
-            ),
-            Repriced(made.stream, values, np.random.default_rng(1), every=every, name="replayed"),
-            Repriced(made.stream, made.value, np.random.default_rng(1), every=every, name="truth"),
+            FixedPrices(made.stream, plain, np.random.default_rng(1), name="plain_fixed"),
+            priced(plain, "plain_prices"), priced(values, "replayed"), priced(made.knowable, "knowable"),
+            priced(made.value, "truth"),
         ]  # fmt: skip
         oracle = total_value(
             hindsight(made.stream, made.value, start=made.start).choice, made.value, start=made.start
@@ -200,7 +219,11 @@ def run_cell(config: WorldConfig, every: int, *, heads: bool) -> tuple[list[str]
         core.close()
     habit = totals.pop("habit")
     totals["service"] = total_value(choice, made.value, start=made.start)
-    names = ["round_robin", "bayes_quota", "lgbm_greedy", "plain_fixed", "service", "replayed", "truth"]
+    totals["unbound"] = total_value(freely, made.value, start=made.start)
+    names = [
+        "round_robin", "bayes_quota", "lgbm_greedy", "plain_fixed", "plain_prices", "service", "unbound", "replayed",
+        "knowable", "truth",
+    ]  # fmt: skip
     shares = [attained(totals[name], habit, oracle) for name in names]
     if heads:
         print(f"{'world':10}{'load':>5}{'seed':>5}{'leads':>6}{'oracle':>8} " + "".join(f"{n:>13}" for n in names))
@@ -208,7 +231,7 @@ def run_cell(config: WorldConfig, every: int, *, heads: bool) -> tuple[list[str]
     print(
         f"{config.structure:10}{config.load:5.1f}{config.seed:5d}{made.stream.n_leads - made.start:6d}"
         f"{oracle / habit:8.2f} " + "".join(f"{share:13.3f}" for share in shares)
-        + f"  {'' if mode is None else mode.routing_mode}, held {held:.2f}, broken {broken}, "
+        + f"  {'' if mode is None else mode.routing_mode}, held {held:.2f}, broken {broken + broken_freely}, "
         f"train {trained - began:.0f} s, route {routed - trained:.0f} s", flush=True,
     )  # fmt: skip
     return names, shares

@@ -78,7 +78,11 @@ class SharedAnswer:
 
 def weighted(values: Floats, worth: Floats, newcomer: Flags, rate: float) -> Floats:
     """(L, R) what each lead counts: its value, at newcomers with `rate` times its expected value on top."""
-    return values if rate == 0.0 else values + np.where(newcomer, rate * worth, 0.0)
+    if rate == 0.0:
+        return values
+    found = values.copy()
+    found[:, newcomer] += rate * worth[:, newcomer]
+    return found
 
 
 def solve_shared(
@@ -103,9 +107,10 @@ def solve_shared(
         Counts that hold beside it.
     """
     scale = _unit(values, worth)
+    money = worth * scale
 
     def solve(rate: float, start: Floats | None) -> Assignment:
-        counted = weighted(values, worth * scale, wanted.newcomer, rate)
+        counted = weighted(values, money, wanted.newcomer, rate)
         return solve_transport(
             counted, eligible, capacity, bounds=bounds, start_prices=start, tolerance=tolerance
         )  # fmt: skip
