@@ -45,6 +45,24 @@ def test_rep_effects_are_pooled_and_dropped_where_there_are_none():
     assert np.std(AmountModel.fit(steep, COLUMNS).rep_effects) > 0.3
 
 
+@pytest.mark.parametrize("seed", range(3))
+def test_dozens_of_columns_of_reps_who_play_no_part_in_amounts_say_next_to_nothing(seed):
+    """Forty columns that only describe the reps, on as many deals as a desk of twenty has in two years."""
+    frame, _ = deals(1_000, seed)
+    names = tuple(f"rep_{at}" for at in range(40))
+    told = np.random.default_rng(100 + seed).normal(size=(20, 40))
+    reps = pd.DataFrame(told, columns=list(names)).assign(rep_id=[f"R{at}" for at in range(20)])
+    model = AmountModel.fit(frame.merge(reps, on="rep_id"), PairColumns(("lead_size",), ("industry",), names, ()))
+    assert np.std(model.rep_logs(reps)) < 0.035
+    # And where the columns say what reps make of a deal, they are believed.
+    drawn = np.exp(0.2 * reps["rep_7"])
+    better = frame.merge(reps, on="rep_id").assign(
+        amount=lambda rows: rows["amount"] * rows["rep_id"].map(dict(zip(reps["rep_id"], drawn, strict=True)))
+    )
+    found = AmountModel.fit(better, PairColumns(("lead_size",), ("industry",), names, ())).rep_logs(reps)
+    assert np.corrcoef(found, reps["rep_7"])[0, 1] > 0.9
+
+
 def test_draws_have_the_expected_mean():
     frame, _ = deals()
     model = AmountModel.fit(
