@@ -12,12 +12,22 @@ FairleadError
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from features.messages import Message, in_language, message
 
 _SHOWN = 200
+_SYSTEM = {
+    errno.ENOENT: "system.not_there",
+    errno.EACCES: "system.denied",
+    errno.EPERM: "system.not_allowed",
+    errno.EISDIR: "system.is_folder",
+    errno.ENOTDIR: "system.no_folder",
+    errno.EROFS: "system.read_only",
+    errno.ENOSPC: "system.full",
+}
 
 
 @dataclass(frozen=True, order=True)
@@ -85,3 +95,14 @@ class UnknownRepError(RequestError):
 
 class UnknownLeadError(RequestError):
     """Neither tables nor store hold such a lead."""
+
+
+def system_words(error: OSError) -> str:
+    """Why the system refused a file: a message where it is one of the usual reasons, else the system's own text."""
+    code = _SYSTEM.get(error.errno or 0)
+    return str(error.strerror or error) if code is None else message(code)
+
+
+def said(error: Exception) -> str:
+    """What an error says: its message, which both languages can say, or its text."""
+    return error.args[0] if len(error.args) == 1 and isinstance(error.args[0], Message) else str(error)

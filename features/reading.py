@@ -21,7 +21,7 @@ import pandas as pd
 import pyarrow as pa
 
 from features.cells import NestedValueError, arrow_text, cell_text
-from features.errors import Fault
+from features.errors import Fault, system_words
 from features.messages import message
 
 SUFFIXES: Final = (".csv", ".parquet", ".xlsx")
@@ -110,7 +110,7 @@ def read_file(path: Path, name: str) -> RawTable:
     try:
         data = path.read_bytes()
     except OSError as error:
-        return draft.unreadable(message("file.unread", file=path.name, why=str(error.strerror or error)))
+        return draft.unreadable(message("file.unread", file=path.name, why=system_words(error)))
     digest = hashlib.sha256(data).hexdigest()
     if not data:
         return draft.unreadable(message("file.empty", file=path.name), digest)

@@ -56,7 +56,7 @@ def parse_rows(
     """
     schema = SCHEMA.get(table)
     if schema is None:
-        raise RequestError(f"no table {table!r}; the tables are {', '.join(SCHEMA)}")
+        raise RequestError(message("rows.no_table", table=table, tables=tuple(SCHEMA)))
     raw = _raw_of(rows, schema)
     like = tables[table] if tables is not None else None
     checked = check_table(raw, schema, zone or (tables.zone if tables else "UTC"), like, duplicates=False)
@@ -139,7 +139,7 @@ def parse_leads_file(path: Path, zone: str = "UTC", tables: Tables | None = None
     Raises DataError with every fault.
     """
     if not path.is_file():
-        raise RequestError(f"{path}: no such file of leads")
+        raise RequestError(message("rows.no_leads_file", path=str(path)))
     like = tables.leads if tables is not None else None
     checked = check_table(read_file(path, "leads"), SCHEMA["leads"], zone, like)
     faults = list(checked.faults)

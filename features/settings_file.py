@@ -9,6 +9,7 @@ import tomllib
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import date, datetime
+from functools import reduce
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlsplit
@@ -27,7 +28,8 @@ from features.config import (
     Webhook,
 )
 from features.contract import SCHEMA
-from features.errors import ConfigError
+from features.errors import ConfigError, system_words
+from features.messages import message
 
 FILE_NAME: Final = "fairlead.toml"
 
@@ -42,7 +44,7 @@ def find_config(data_dir: Path | None, home: Path | None, explicit: Path | None)
     """
     if explicit is not None:
         if not explicit.is_file():
-            raise ConfigError(f"{explicit}: no such settings file")
+            raise ConfigError(message("settings.no_file", path=str(explicit)))
         return explicit
     for folder in (data_dir, home):
         if folder is not None and (folder / FILE_NAME).is_file():
@@ -55,23 +57,23 @@ def read_config(path: Path) -> Config:
     try:
         given = tomllib.loads(path.read_bytes().decode("utf-8-sig"))
     except OSError as error:
-        raise ConfigError(f"{path} cannot be read: {error.strerror or error}") from None
+        raise ConfigError(message("settings.unread", path=str(path), why=system_words(error))) from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path} is no valid TOML: {error}") from None
+        raise ConfigError(message("settings.no_toml", path=str(path), why=str(error))) from None
     reading = _Reading()
     config = _config(given, reading)
     if reading.wrong:
-        lines = "\n".join(f"  {line}" for line in reading.wrong)
-        raise ConfigError(f"{path}: {len(reading.wrong)} mistake(s):\n{lines}")
+        lines = reduce(lambda above, below: message("settings.lines", above=above, below=below), reading.wrong)
+        raise ConfigError(message("settings.mistakes", path=str(path), n=len(reading.wrong), lines=lines))
     return config
 
 
 def _is_text(value: Any) -> str:
-    return "" if isinstance(value, str) else "a text"
+    return "" if isinstance(value, str) else message("must.text")
 
 
 def _is_flag(value: Any) -> str:
-    return "" if isinstance(value, bool) else "true or false"
+    return "" if isinstance(value, bool) else message("must.flag")
 
 
 def _is_account_rule(value: Any) -> str:
@@ -82,18 +84,18 @@ def _is_zone(value: Any) -> str:
     try:
         ZoneInfo(value)
     except (KeyError, ValueError, TypeError, OSError):
-        return "a time zone such as Asia/Shanghai or UTC"
+        return message("must.zone")
     return ""
 
 
-def _one_of(*legal: str) -> Check:
-    return lambda value: "" if value in legal else " or ".join(repr(one) for one in legal)
+def _either(one: str, other: str) -> Check:
+    return lambda value: "" if value in (one, other) else message("must.either", one=one, other=other)
 
 
 def _whole(least: int, most: int) -> Check:
     def check(value: Any) -> str:
         right = isinstance(value, int) and not isinstance(value, bool) and least <= value <= most
-        return "" if right else f"a whole number from {least} to {most:,}"
+        return "" if right else message("must.whole", least=least, most=most)
 
     return check
 
@@ -102,38 +104,42 @@ def _number(above: float, most: float, included: bool = False) -> Check:
     def check(value: Any) -> str:
         number = isinstance(value, (int, float)) and not isinstance(value, bool)
         right = number and (above < value <= most or (included and value == above))
-        return "" if right else f"a number {'from' if included else 'above'} {above:g} to {most:g}"
+        if right:
+            return ""
+        if included:
+            return message("must.number_from", least=above, most=most)
+        return message("must.number_above", above=above, most=most)
 
     return check
 
 
 def _are_texts(value: Any) -> str:
     right = isinstance(value, list) and all(isinstance(one, str) and one.strip() for one in value)
-    return "" if right and len(set(value)) == len(value) else "a list of texts, each once"
+    return "" if right and len(set(value)) == len(value) else message("must.texts")
 
 
 def _is_renaming(value: Any) -> str:
     right = isinstance(value, dict) and all(isinstance(theirs, str) and theirs.strip() for theirs in value.values())
-    return "" if right else '{ours = "theirs", ...}'
+    return "" if right else message("must.renaming", pattern='{ours = "theirs", ...}')
 
 
 def _is_date(value: Any) -> str:
     if isinstance(value, date):
-        return "" if not isinstance(value, datetime) else "a date such as 2026-03-01, without a time"
+        return "" if not isinstance(value, datetime) else message("must.day_only")
     try:
         date.fromisoformat(value)
     except (TypeError, ValueError):
-        return "a date such as 2026-03-01"
+        return message("must.day")
     return ""
 
 
 def _are_rounds(value: Any) -> str:
     right = isinstance(value, list) and value and all(isinstance(one, dict) for one in value)
-    return "" if right else "sections [[measures.NAME.rounds]], each with starts_on"
+    return "" if right else message("must.rounds")
 
 
 def _is_endpoint(value: Any) -> str:
-    must = "an https:// address, or http:// on this machine, without a user or a fragment"
+    must = message("must.endpoint")
     try:
         parts = urlsplit(value) if isinstance(value, str) else None
         if parts is None or not parts.hostname or parts.port == 0 or parts.username is not None or parts.fragment:
@@ -153,22 +159,22 @@ def _on_this_machine(host: str) -> bool:
 
 def _are_message_kinds(value: Any) -> str:
     legal = ("decision", "release", "override", "move", "warning")
-    return _are_texts(value) or ("" if set(value) <= set(legal) else f"of {', '.join(legal)}")
+    return _are_texts(value) or ("" if set(value) <= set(legal) else message("must.kinds", names=legal))
 
 
 def _is_secret(value: Any) -> str:
-    return "" if isinstance(value, str) and len(value.strip()) >= 16 else "a text of at least 16 characters"
+    return "" if isinstance(value, str) and len(value.strip()) >= 16 else message("must.secret")
 
 
 _SECTIONS: Final[dict[str, dict[str, Check]]] = {
     "general": {
         "zone": _is_zone,
         "currency": _is_text,
-        "lang": _one_of("en", "zh"),
+        "lang": _either("en", "zh"),
         "miss_ratio": _number(0, 2),
     },
     "routing": {
-        "objective": _one_of("expected_value", "wins"),
+        "objective": _either("expected_value", "wins"),
         "default_capacity": _whole(0, 1_000_000),
         "same_account": _is_account_rule,
         "contact_hours": _number(0, 24 * 365),
@@ -215,21 +221,26 @@ class _Reading:
         """Note an unknown name, with the nearest legal one, else all of them."""
         names = list(legal)
         near = difflib.get_close_matches(name, names, 1, 0.6)
-        hint = f"did you mean {near[0]!r}?" if near else f"legal are {', '.join(names)}"
-        self.wrong.append(f"{what} is unknown; {hint}")
+        if near:
+            self.wrong.append(message("settings.unknown_near", what=what, near=near[0]))
+        else:
+            self.wrong.append(message("settings.unknown", what=what, names=tuple(names)))
 
     def section(self, name: str, given: Any, checks: Mapping[str, Check]) -> dict[str, Any]:
         """The section's right values."""
         if not isinstance(given, dict):
-            self.wrong.append(f"[{name}] must be a section, found {given!r}")
+            self.wrong.append(message("settings.no_section", name=name, found=repr(given)))
             return {}
         right: dict[str, Any] = {}
         for key, value in given.items():
             if key not in checks:
                 self.unknown(f"[{name}] {key}", key, checks)
             elif must := checks[key](value):
-                shown = "" if key in ("database", "url", "secret") else f", found {value!r}"
-                self.wrong.append(f"[{name}] {key} must be {must}{shown}")
+                if key in ("database", "url", "secret"):  # may hold what nobody else shall read
+                    self.wrong.append(message("settings.must", section=name, key=key, must=must))
+                else:
+                    said = {"section": name, "key": key, "must": must, "found": repr(value)}
+                    self.wrong.append(message("settings.must_found", **said))
             else:
                 right[key] = value
         return right
@@ -239,16 +250,14 @@ def _config(given: Mapping[str, Any], reading: _Reading) -> Config:
     legal = [*_SECTIONS, "tables", "measures", "webhooks", "incoming"]
     for name in given:
         if name not in legal:
-            reading.unknown(f"section [{name}]", name, legal)
+            reading.unknown(message("settings.section", name=name), name, legal)
     values = {name: reading.section(name, given.get(name, {}), checks) for name, checks in _SECTIONS.items()}
     routing = Routing(**values["routing"])
     if routing.exploration + routing.holdout > 1:
-        reading.wrong.append("[routing] exploration and holdout are shares of one whole; together they exceed 1")
+        reading.wrong.append(message("settings.shares"))
     if routing.move_uncontacted_hours is not None and routing.move_uncontacted_hours < routing.contact_hours:
-        reading.wrong.append(
-            f"[routing] move_uncontacted_hours must be at least contact_hours ({routing.contact_hours:g}), "
-            f"found {routing.move_uncontacted_hours:g}"
-        )
+        hours = {"least": routing.contact_hours, "found": routing.move_uncontacted_hours}
+        reading.wrong.append(message("settings.move_hours", **hours))
     leads: dict[str, Any] = dict(values["leads"])
     leads["ignore"] = tuple(leads.get("ignore", ()))
     return Config(
@@ -267,15 +276,15 @@ def _config(given: Mapping[str, Any], reading: _Reading) -> Config:
 
 def _webhooks(given: Any, reading: _Reading) -> tuple[Webhook, ...]:
     if not isinstance(given, dict):
-        reading.wrong.append("[webhooks] must hold sections such as [webhooks.crm]")
+        reading.wrong.append(message("settings.sections", name="webhooks", example="crm"))
         return ()
     found = []
     for name, section in given.items():
         right = reading.section(f"webhooks.{name}", section, _WEBHOOK)
         if not re.fullmatch(r"[a-z0-9][a-z0-9_-]{0,39}", name):
-            reading.wrong.append(f"[webhooks.{name}] is no name: write small letters, digits, - and _, at most 40")
+            reading.wrong.append(message("settings.webhook_name", name=name))
         elif isinstance(section, dict) and "url" not in section:
-            reading.wrong.append(f"[webhooks.{name}] needs a url")
+            reading.wrong.append(message("settings.webhook_url", name=name))
         elif "url" in right:
             found.append(Webhook(name, right["url"], right.get("secret", ""), tuple(right.get("events", ()))))
     return tuple(found)
@@ -283,7 +292,7 @@ def _webhooks(given: Any, reading: _Reading) -> tuple[Webhook, ...]:
 
 def _incoming(given: Any, reading: _Reading) -> tuple[Incoming, ...]:
     if not isinstance(given, dict):
-        reading.wrong.append("[incoming] must hold sections such as [incoming.hubspot]")
+        reading.wrong.append(message("settings.sections", name="incoming", example="hubspot"))
         return ()
     found = []
     for name, section in given.items():
@@ -298,18 +307,20 @@ def _incoming(given: Any, reading: _Reading) -> tuple[Incoming, ...]:
 
 def _measures(given: Any, reading: _Reading) -> tuple[Measure, ...]:
     if not isinstance(given, dict):
-        reading.wrong.append(f"[measures] must hold sections such as [measures.reminders], found {given!r}")
+        said = {"name": "measures", "example": "reminders", "found": repr(given)}
+        reading.wrong.append(message("settings.sections_found", **said))
         return ()
     found = []
     for name, section in given.items():
         right = reading.section(f"measures.{name}", section, _MEASURE)
         ways = [key for key in ("starts_on", "rounds", "pilot") if isinstance(section, dict) and key in section]
         if len(ways) > 1:
-            reading.wrong.append(f"[measures.{name}] has {' and '.join(ways)}; keep one")
+            both = reduce(lambda one, other: message("settings.and", one=one, other=other), ways)
+            reading.wrong.append(message("settings.measure_ways", name=name, ways=both))
         elif not ways and isinstance(section, dict):
-            reading.wrong.append(f"[measures.{name}] needs starts_on, [[measures.{name}.rounds]] or pilot")
+            reading.wrong.append(message("settings.measure_way", name=name))
         if ways != ["starts_on"] and isinstance(section, dict) and {"teams", "reps"} & set(section):
-            reading.wrong.append(f"[measures.{name}] teams and reps belong beside a starts_on")
+            reading.wrong.append(message("settings.measure_whom", name=name))
         if len(ways) != 1 or ways[0] not in right:
             continue
         rounds = [right] if "starts_on" in right else right.get("rounds", [])
@@ -328,13 +339,14 @@ def _round(name: str, given: Mapping[str, Any], reading: _Reading) -> Round:
     own = {key: value for key, value in given.items() if key not in ("title", "pilot")}
     right = reading.section(f"measures.{name}.rounds", own, _ROUND)
     if "starts_on" not in own:
-        reading.wrong.append(f"[[measures.{name}.rounds]] needs starts_on, a date such as 2026-03-01")
+        reading.wrong.append(message("settings.round_start", name=name))
     return Round(str(right.get("starts_on", "")), tuple(right.get("teams", ())), tuple(right.get("reps", ())))
 
 
 def _tables(given: Any, reading: _Reading) -> tuple[tuple[str, TableSource], ...]:
     if not isinstance(given, dict):
-        reading.wrong.append(f"[tables] must hold sections such as [tables.leads], found {given!r}")
+        said = {"name": "tables", "example": "leads", "found": repr(given)}
+        reading.wrong.append(message("settings.sections_found", **said))
         return ()
     sources: list[tuple[str, TableSource]] = []
     for name, section in given.items():
@@ -351,13 +363,13 @@ def _tables(given: Any, reading: _Reading) -> tuple[tuple[str, TableSource], ...
 def _check_source(name: str, right: Mapping[str, str], columns: Mapping[str, str], reading: _Reading) -> None:
     file, query, database = (right.get(key, "").strip() for key in ("file", "query", "database"))
     if file and query:
-        reading.wrong.append(f"[tables.{name}] has both file and query; keep one")
+        reading.wrong.append(message("settings.file_and_query", name=name))
     if database and not query:
-        reading.wrong.append(f"[tables.{name}] database needs a query")
+        reading.wrong.append(message("settings.database_alone", name=name))
     if right.get("left_out", "").strip() and not query:
-        reading.wrong.append(f"[tables.{name}] left_out needs a query: it counts the rows that the query leaves out")
+        reading.wrong.append(message("settings.left_out_alone", name=name))
     if not (file or query or columns):
-        reading.wrong.append(f"[tables.{name}] needs a file, a query or columns")
+        reading.wrong.append(message("settings.empty_table", name=name))
     if SCHEMA[name].extra_features:  # any column may be a lead feature
         return
     for ours in columns:

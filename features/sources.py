@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import reduce
 from pathlib import Path
 from typing import Any, Final
 
@@ -68,9 +69,9 @@ def _read_all(
     data_dir: Path | None, config: Config, config_dir: Path | None
 ) -> tuple[dict[str, RawTable], list[Fault]]:
     if data_dir is not None and not data_dir.is_dir():
-        raise SourceError(f"{data_dir}: no such data folder")
+        raise SourceError(message("source.no_folder", folder=str(data_dir)))
     if data_dir is None and not config.tables:
-        raise SourceError("no data: give --data DIR, or map the tables in fairlead.toml")
+        raise SourceError(message("source.no_data"))
     folders = _folders(data_dir, config_dir)
     mapped = dict(config.tables)
     raws: dict[str, RawTable] = {}
@@ -99,7 +100,7 @@ def _left_out(data_dir: Path | None, config: Config, config_dir: Path | None) ->
         raw = _query(name, replace(source, query=source.left_out), _folders(data_dir, config_dir))
         for row in raw.frame.itertuples(index=False, name=None):
             if len(row) != 2 or not row[1].isdigit():
-                raise SourceError(f"[tables.{name}] left_out must return rows of a reason and a number of rows")
+                raise SourceError(message("source.left_out", table=name))
             if int(row[1]):
                 counted.append((name, row[0], int(row[1])))
     return tuple(counted)
@@ -146,8 +147,10 @@ def _mapped_file(name: str, file: str, folders: Sequence[Path]) -> Path:
     for path in tried:
         if path.is_file():
             return path
-    where = " nor in ".join(str(path.parent) for path in tried) or "any folder"
-    raise SourceError(f"[tables.{name}] file {file!r} is not in {where}")
+    if not tried:
+        raise SourceError(message("source.no_folder_for", table=name, file=file))
+    where: str = reduce(lambda one, other: message("source.nor", one=one, other=other), [str(p.parent) for p in tried])
+    raise SourceError(message("source.no_mapped_file", table=name, file=file, where=where))
 
 
 def _renamed(raw: RawTable, columns: Sequence[tuple[str, str]]) -> RawTable:
@@ -180,7 +183,7 @@ def _query_files(name: str, source: TableSource, folders: Sequence[Path]) -> Raw
     import pyarrow as pa
 
     if not folders:
-        raise SourceError(f"[tables.{name}] query needs a data folder (--data DIR) or a database")
+        raise SourceError(message("source.no_place", table=name))
     folder = folders[0]
     # No look into Python's variables, nothing fetched from a network.
     settings = {"python_enable_replacements": "false", "autoinstall_known_extensions": "false"}
@@ -190,12 +193,12 @@ def _query_files(name: str, source: TableSource, folders: Sequence[Path]) -> Raw
             _add_views(connection, name, source.query, folder)
             statements = connection.extract_statements(source.query)
             if len(statements) != 1 or statements[0].type != duckdb.StatementType.SELECT:
-                raise SourceError(f"[tables.{name}] query must be one SELECT")
+                raise SourceError(message("source.one_select", table=name))
             return from_arrow(name, connection.sql(source.query).to_arrow_table())
         except (duckdb.Error, pa.ArrowException) as error:
-            raise SourceError(f"[tables.{name}] query fails: {_first_lines(str(error))}") from None
+            raise SourceError(message("source.query_fails", table=name, why=_first_lines(str(error)))) from None
         except cells.NestedValueError as error:
-            raise SourceError(f"[tables.{name}] query returns {error} in a cell; select single values") from None
+            raise SourceError(message("source.nested", table=name, what=error.args[0])) from None
 
 
 def _add_views(connection: Any, name: str, query: str, folder: Path) -> None:
@@ -205,8 +208,9 @@ def _add_views(connection: Any, name: str, query: str, folder: Path) -> None:
             continue
         raw = read_file(path, path.stem)
         if raw.faults:
-            said = "; ".join(str(fault) for fault in raw.faults[:5])
-            raise SourceError(f"[tables.{name}] query reads {path.name}: {said}")
+            told = [fault.told() for fault in raw.faults[:5]]
+            said = reduce(lambda one, other: message("source.both", one=one, other=other), told)
+            raise SourceError(message("source.file_faults", table=name, file=path.name, faults=said))
         for view in dict.fromkeys((path.name, path.stem)):
             connection.register(view, _view(path, raw))
 
@@ -235,20 +239,20 @@ def _query_database(name: str, source: TableSource, folders: Sequence[Path]) -> 
     try:
         engine = create_engine(_database_url(name, url, folders))
     except (ArgumentError, NoSuchModuleError, ImportError, ValueError):
-        raise SourceError(
-            f"[tables.{name}] database is no URL that can be opened; write postgresql://user@host/base or sqlite:///file.db"
-        ) from None
+        raise SourceError(message("source.no_url", table=name)) from None
     try:
         with engine.connect().execution_options(stream_results=True, no_parameters=True) as connection:
             result = connection.exec_driver_sql(source.query)
             if not result.returns_rows:
-                raise SourceError(f"[tables.{name}] query must be one SELECT")
+                raise SourceError(message("source.one_select", table=name))
             return from_records(name, list(result.keys()), result.yield_per(_BATCH))
     except SQLAlchemyError as error:
         said = str(getattr(error, "orig", None) or error)
-        raise SourceError(f"[tables.{name}] {_shown_url(url)}: {_first_lines(_without_password(said, url))}") from None
+        raise SourceError(
+            message("source.database", table=name, url=_shown_url(url), why=_first_lines(_without_password(said, url)))
+        ) from None
     except cells.NestedValueError as error:
-        raise SourceError(f"[tables.{name}] query returns {error} in a cell; select single values") from None
+        raise SourceError(message("source.nested", table=name, what=error.args[0])) from None
     finally:
         engine.dispose()
 
@@ -261,7 +265,7 @@ def _database_url(name: str, url: str, folders: Sequence[Path]) -> str:
         tried = [Path(found[2])] if Path(found[2]).is_absolute() else [folder / found[2] for folder in folders]
         path = next((path for path in tried if path.is_file()), None)
         if path is None:  # SQLite itself would make an empty database of a misspelt name
-            raise SourceError(f"[tables.{name}] database file {found[2]!r} does not exist")
+            raise SourceError(message("source.no_database", table=name, file=found[2]))
         return f"{found[1]}:///{path.resolve()}{found[3]}"
     return url
 

@@ -16,7 +16,7 @@ from features.config import Config
 from features.definitions import LEAD, PAIR, PANEL, REP, Definition
 from features.errors import ConfigError
 from features.lead_columns import screen_lead_columns
-from features.messages import from_stored, to_stored
+from features.messages import from_stored, message, to_stored
 from features.outcomes import lead_outcomes
 from features.tables import Tables
 
@@ -68,9 +68,9 @@ class FeatureSpec:
             given: dict[str, Any] = {key: _frozen(value) for key, value in read.items()}
             spec = cls(**given)
         except (AttributeError, TypeError, ValueError) as error:
-            raise ConfigError(f"not a feature spec: {error}") from error
+            raise ConfigError(message("release.no_spec", why=str(error))) from error
         if spec.version != VERSION:
-            raise ConfigError(f"feature spec has version {spec.version}, this Fairlead reads {VERSION}; train anew")
+            raise ConfigError(message("release.spec_version", found=spec.version, known=VERSION))
         return spec
 
     def fingerprint(self) -> str:

@@ -86,7 +86,7 @@ def import_events(
             continue
         before, taken = (before + len(rows), taken) if known else (before, taken + len(rows))
         if say is not None:
-            say(f"{name}: row {placed[-1].place:,}")
+            say(message("progress.row", table=name, row=placed[-1].place))
     return Imported(taken, before, refused, tuple(faults))
 
 
@@ -120,17 +120,17 @@ def _batches(path: Path, table: str, most: int) -> Iterator[tuple[str, list[Plac
 
 def _rows(path: Path, table: str) -> Iterator[Placed | Fault]:
     if not path.is_file():
-        raise RequestError(f"{path}: no such file of events")
+        raise RequestError(message("rows.no_events_file", path=str(path)))
     if table and table not in SCHEMA:
-        raise RequestError(f"no table {table!r}; the tables are {', '.join(SCHEMA)}")
+        raise RequestError(message("rows.no_table", table=table, tables=tuple(SCHEMA)))
     suffix = path.suffix.lower()
     if suffix in NDJSON:
         return _lines(path, table)
     if suffix not in SUFFIXES:
-        raise RequestError(f"{path}: unknown kind of file; use {', '.join((*NDJSON, *SUFFIXES))}")
+        raise RequestError(message("rows.file_kind", path=str(path), kinds=(*NDJSON, *SUFFIXES)))
     name = table or path.stem
     if name not in SCHEMA:
-        raise RequestError(f"say with --table of which table the rows of {path} are: {', '.join(SCHEMA)}")
+        raise RequestError(message("rows.which_table", path=str(path), tables=tuple(SCHEMA)))
     return _cells(path, name)
 
 

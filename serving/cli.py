@@ -11,9 +11,9 @@ from typing import Annotated, Any
 
 import typer
 
-from features.errors import DataError, FairleadError, RequestError
+from features.errors import DataError, FairleadError, RequestError, system_words
 from features.messages import in_language, message
-from serving.command_options import SPOKEN, AsJson, AsOf, ConfigFile, Data, HomeDir, Lang
+from serving.command_options import SPOKEN, AsJson, AsOf, ConfigFile, Data, HomeDir, Lang, spoken
 from serving.exchange_commands import webhooks
 from serving.key_commands import keys
 from serving.operation_commands import backup
@@ -41,7 +41,7 @@ class Progress:
     def __call__(self, text: str) -> None:
         """Show what is being done now."""
         if self.shown:
-            typer.echo(f"  {text}", err=True)
+            typer.echo(f"  {spoken(text)}", err=True)
 
 
 def _session(
@@ -90,7 +90,7 @@ def synth(
     from serving.texts import as_lang
 
     write_world(out, WorldConfig(n_reps=reps, n_months=months, seed=seed, language=as_lang(lang or "en")))
-    typer.echo(f"Wrote {reps} reps and {months} months into {out}; truth.json holds what is true in it.")
+    typer.echo(spoken(message("synth.done", reps=reps, months=months, folder=str(out))))
 
 
 @app.command()
@@ -103,8 +103,10 @@ def check(
     as_json: AsJson = False,
 ) -> None:
     """Validate the tables: every fault at once, by table, row, column, value and rule. Exit 1 where there is one."""
+    from serving.session import spoken_language
     from serving.table_check import check_tables
 
+    SPOKEN.set(spoken_language(data, home, config, lang))
     report = check_tables(data, home, config, lang, as_of)
     if as_json:
         _print_json(report.as_dict())
@@ -129,7 +131,7 @@ def dataset(
     session = _session(data, home, config, as_of, lang)
     sets = build_datasets(session.tables, session.as_of, session.config)
     for path, rows in write_datasets(sets, out):
-        typer.echo(f"{path}: {rows:,} rows")
+        typer.echo(spoken(message("dataset.rows", path=str(path), n=rows)))
 
 
 @app.command()
@@ -164,9 +166,9 @@ def train(
     from training.pipeline import TrainRequest, train_release
 
     if promote not in {"never", "gate", "force"}:
-        raise typer.BadParameter("write never, gate or force", param_hint="--promote")
+        raise typer.BadParameter(spoken(message("usage.promote")), param_hint="--promote")
     if promote == "force" and not reason:
-        raise typer.BadParameter("say why with --reason", param_hint="--promote force")
+        raise typer.BadParameter(spoken(message("usage.promote_reason")), param_hint="--promote force")
     session = _session(data, home, config, as_of, lang)
     request = TrainRequest(
         session.as_of,
@@ -194,7 +196,7 @@ def train(
     else:
         typer.echo(summary.as_text(session.lang))
         for table, why, rows in session.left_out:
-            typer.echo(f"  {table}: {rows:,} rows were left out: {why}")
+            typer.echo(spoken(message("trained.left_out", table=table, n=rows, why=why)))
 
 
 @app.command()
@@ -305,7 +307,7 @@ def forecast(
 ) -> None:
     """Forecast contribution as a distribution: mean, deciles, target and probability of a miss."""
     if level not in {"rep", "team", "company"}:
-        raise typer.BadParameter("write rep, team or company", param_hint="--level")
+        raise typer.BadParameter(spoken(message("usage.level")), param_hint="--level")
     core = _session(data, home, config, as_of, lang).core()
     _write_text(out, core.forecast_csv(month, level))
 
@@ -341,7 +343,7 @@ def explain(
 ) -> None:
     """Write the driver report: what goes with output, what changes it, whether measures worked, and what is luck."""
     if against not in {"peers", "top"}:
-        raise typer.BadParameter("write peers or top", param_hint="--against")
+        raise typer.BadParameter(spoken(message("usage.against")), param_hint="--against")
     core = _session(data, home, config, as_of, lang).core()
     for path in core.write_report(out, month, against=against):
         typer.echo(str(path))
@@ -371,7 +373,7 @@ def pilot(
     from serving.pilot_command import plan_words, result_words
 
     if bool(lever) == (result is not None):
-        raise typer.BadParameter("give one of --lever and --result", param_hint="--lever")
+        raise typer.BadParameter(spoken(message("usage.lever")), param_hint="--lever")
     session = _session(data, home, config, as_of, lang)
     if result is not None:
         words, document = result_words(session, result)
@@ -534,15 +536,16 @@ app.command()(retention)
 
 
 @app.command("verify-log")
-def verify_log(home: HomeDir = None, config: ConfigFile = None) -> None:
+def verify_log(home: HomeDir = None, config: ConfigFile = None, lang: Lang = None) -> None:
     """Recompute the hash chain over the decision log; exit 1 where it breaks."""
-    from serving.session import open_store
+    from serving.session import open_store, spoken_language
 
+    SPOKEN.set(spoken_language(None, home, config, lang))
     with open_store(home, config) as store, store.read() as view:
         found = view.verify()
     if not found.ok:
-        raise RequestError(f"the log breaks at entry {found.broken_at}: {found.reason}")
-    typer.echo(f"The log is whole: {found.n_entries} entries, head {found.head}.")
+        raise RequestError(message("log.breaks", entry=str(found.broken_at), why=found.reason))
+    typer.echo(spoken(message("log.whole", n=found.n_entries, head=str(found.head))))
 
 
 def _write_text(out: Path | None, text: str) -> None:
@@ -561,10 +564,11 @@ def _guarded(run: Callable[[], Any]) -> int:
         typer.echo(error.describe(lang=SPOKEN.get()), err=True)
         return 1
     except FairleadError as error:
-        typer.echo(f"fairlead: {in_language(error, SPOKEN.get())}", err=True)
+        typer.echo(f"fairlead: {spoken(error)}", err=True)
         return 1
     except (PermissionError, IsADirectoryError, NotADirectoryError, FileNotFoundError) as error:
-        typer.echo(f"fairlead: {error.strerror}: {error.filename}", err=True)
+        why = message("system.refused", why=system_words(error), file=str(error.filename))
+        typer.echo(f"fairlead: {spoken(why)}", err=True)
         return 1
     except BrokenPipeError:
         return 0

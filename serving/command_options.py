@@ -9,6 +9,8 @@ from typing import Annotated
 
 import typer
 
+from features.messages import in_language
+
 Data = Annotated[
     Path | None,
     typer.Option("--data", help="Folder of tables: one <table>.csv, .parquet or .xlsx each, or a fairlead.toml."),
@@ -27,8 +29,14 @@ AsOf = Annotated[
 ]
 
 
-# The language in which a command's faults are told; read by whoever catches them.
+# The language in which a command's faults are told; read by whoever catches them. What the caller asks for counts from
+# the first option on, so that settings which cannot be read are told in it too; the settings' own follows them.
 SPOKEN: ContextVar[str] = ContextVar("spoken", default="en")
+
+
+def spoken(said: object) -> str:
+    """What is said, in the language of the command."""
+    return in_language(said, SPOKEN.get())
 
 
 class Language(StrEnum):
@@ -38,5 +46,13 @@ class Language(StrEnum):
     ZH = "zh"
 
 
-Lang = Annotated[Language | None, typer.Option("--lang", help="en or zh. Default: the setting, else en.")]
+def _speak(lang: Language | None) -> Language | None:
+    SPOKEN.set(lang or "en")
+    return lang
+
+
+Lang = Annotated[
+    Language | None,
+    typer.Option("--lang", help="en or zh. Default: the setting, else en.", callback=_speak, is_eager=True),
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]

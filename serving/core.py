@@ -27,6 +27,7 @@ from features.errors import (
     NoReleaseError,
     UnknownLeadError,
     UnknownRepError,
+    said,
 )
 from features.messages import message, to_stored
 from features.moments import SECOND
@@ -506,10 +507,10 @@ class Core(Intake):
             with self.store.read() as view:
                 view.last_event()
         except FairleadError as error:
-            return {"ok": False, "reasons": [str(error)]}
+            return {"ok": False, "reasons": [said(error)]}
         if self._unit is None:
-            why = str(self._refused) if self._refused is not None else "no promoted release fits"
-            reasons.append(f"{why}: routing by hard rules and least load")
+            why = message("release.no_fit") if self._refused is None else said(self._refused)
+            reasons.append(message("release.fallback", why=why))
         return {"ok": True, "reasons": reasons, "model_version": self.model_version}
 
     def metrics_snapshot(self) -> MetricsSnapshot:

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from features import moments
 from features.errors import RequestError
+from features.messages import Message, in_language, message
 from features.synthetic import WorldConfig, write_world
 from serving.texts import JOINER, as_lang
 
@@ -22,7 +23,7 @@ def prepare_folder(out: Path) -> None:
     """Make the folder, or empty that of an earlier demo; anything else in the way is left alone and named."""
     if out.exists() and any(out.iterdir()):
         if not (out / MARKER).exists():
-            raise RequestError(f"{out} holds other files; name an empty folder with --out")
+            raise RequestError(message("demo.not_empty", folder=str(out)))
         shutil.rmtree(out)
     out.mkdir(parents=True, exist_ok=True)
     (out / MARKER).write_text("made by fairlead demo; emptied by the next one\n", encoding="utf-8")
@@ -55,35 +56,38 @@ def run_demo(out: Path, reps: int, months: int, seed: int, lang: str, say: Calla
     from serving.simulation import simulate_weeks
     from training.pipeline import TrainRequest, train_release
 
+    def tell(step: Message) -> None:
+        say(in_language(step, lang))
+
     prepare_folder(out)
     data, home = out / "data", out / "home"
-    say(f"1/7  Tables of {reps} reps and {months} months, with known truth")
+    tell(message("demo.tables", reps=reps, months=months))
     write_world(data, WorldConfig(n_reps=reps, n_months=months, seed=seed, language=as_lang(lang), currency="CNY"))
     zone = open_session(data, home, None).tables.zone
     monday, fresh, names = last_week(data, zone)
     write_leads(out / "new-leads.csv", fresh, names)
     session = open_session(data, home, None, moments.iso(monday, zone), lang)
-    say("2/7  Datasets, models, backtest, release (logged in MLflow)")
+    tell(message("demo.training"))
     request = TrainRequest(monday, 0, "gate", "", seed, session.now())
     summary = train_release(
         session.tables, session.config, session.home.releases, session.home.mlruns, request, session.fingerprints
     )
     (out / "training.txt").write_text(summary.as_text(lang) + "\n", encoding="utf-8")
     core = session.core()
-    say(f"3/7  Routing {len(fresh)} leads of the week after")
+    tell(message("demo.routing", n=len(fresh)))
     (out / "routed.csv").write_text(core.route_csv(out / "new-leads.csv"), encoding="utf-8", newline="")
-    say("4/7  Forecast for reps, teams and the company")
+    tell(message("demo.forecast"))
     for level in ("rep", "team", "company"):
         (out / f"forecast-{level}.csv").write_text(core.forecast_csv(None, level), encoding="utf-8", newline="")
-    say("5/7  Early warnings")
+    tell(message("demo.warnings"))
     from serving.core import dump_json
 
     warnings = core.warning_items()
     (out / "warnings.json").write_text(dump_json(warnings), encoding="utf-8")
-    say("6/7  Driver report in both languages")
+    tell(message("demo.report"))
     for language in ("en", "zh"):
         core.write_report(out / f"report-{language}", None, language)
-    say("7/7  Replay of eight weeks under rival policies")
+    tell(message("demo.replay"))
     replay = simulate_weeks(session, 8, seed)
     replay.write(out / "simulation")
     index, said = write_index(out, core, replay, warnings, lang)
@@ -91,5 +95,5 @@ def run_demo(out: Path, reps: int, months: int, seed: int, lang: str, say: Calla
     yield ""
     yield from (line.replace(JOINER, "") for line in said)
     yield ""
-    yield f"Done. Open {index} in a browser; then try it live:"
+    yield in_language(message("demo.done", file=str(index)), lang)
     yield f"  fairlead serve --data {data} --home {home} --as-of {moments.iso(monday, zone)[:10]}"

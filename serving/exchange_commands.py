@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from serving.command_options import AsJson, ConfigFile, HomeDir, Lang
+from serving.command_options import SPOKEN, AsJson, ConfigFile, HomeDir, Lang
 
 webhooks = typer.Typer(no_args_is_help=True, help="Messages that webhooks could not deliver yet: list, retry.")
 
@@ -18,6 +18,7 @@ def webhooks_list(home: HomeDir = None, config: ConfigFile = None, lang: Lang = 
     from serving.session import open_store, spoken_language
     from serving.texts import as_lang, t
 
+    SPOKEN.set(spoken_language(None, home, config, lang))
     with open_store(home, config) as store, store.read() as view:
         found, counts = view.messages(limit=1_000), view.message_counts()
     if as_json:
@@ -26,7 +27,7 @@ def webhooks_list(home: HomeDir = None, config: ConfigFile = None, lang: Lang = 
         return
     for one in found:
         typer.echo(f"{one.message_id}  {one.endpoint}  {one.kind}  {one.state}  {one.attempts}  {one.last_error}")
-    spoken = as_lang(spoken_language(None, home, config, lang))
+    spoken = as_lang(SPOKEN.get())
     for (endpoint, state), count in sorted(counts.items()):
         words = t(spoken, f"exchange.{state}")
         typer.echo(t(spoken, "exchange.messages", endpoint=endpoint, n=f"{count:,}", state=words))
@@ -45,6 +46,7 @@ def webhooks_retry(
     from serving.session import open_store, spoken_language
     from serving.texts import as_lang, t
 
+    SPOKEN.set(spoken_language(None, home, config, lang))
     with open_store(home, config) as store, store.transaction() as tx:
         n = tx.revive(endpoint)
-    typer.echo(t(as_lang(spoken_language(None, home, config, lang)), "exchange.retried", n=f"{n:,}"))
+    typer.echo(t(as_lang(SPOKEN.get()), "exchange.retried", n=f"{n:,}"))

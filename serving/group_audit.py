@@ -25,7 +25,8 @@ import numpy as np
 import numpy.typing as npt
 
 from features import moments
-from features.errors import RequestError
+from features.errors import RequestError, system_words
+from features.messages import message
 from features.moments import DAY, WEEK
 from features.panel import is_sales
 from features.spec import make_spec
@@ -112,9 +113,9 @@ def read_groups(path: Path) -> GroupsFile:
     try:
         text = path.read_bytes().decode("utf-8-sig")
     except OSError as error:
-        raise RequestError(f"{path}: the groups file cannot be read: {error.strerror or error}") from None
+        raise RequestError(message("groups.unread", path=str(path), why=system_words(error))) from None
     except UnicodeDecodeError:
-        raise RequestError(f"{path}: the groups file is not UTF-8 text") from None
+        raise RequestError(message("groups.no_text", path=str(path))) from None
     return parse_groups(text, str(path))
 
 
@@ -124,21 +125,21 @@ def parse_groups(text: str, path: str, separator: str = ",") -> GroupsFile:
     try:
         heads, *rows = [row for row in reader if row] or [[]]
     except csv.Error as error:
-        raise RequestError(f"{path}: the groups file is no CSV: {error}") from None
+        raise RequestError(message("groups.no_csv", path=path, why=str(error))) from None
     names = [head.strip() for head in heads]
     if "rep_id" not in names or len(names) < 2:
-        raise RequestError(f"{path}: the groups file needs the column rep_id and at least one group column")
+        raise RequestError(message("groups.columns", path=path))
     if len(set(names)) < len(names) or "" in names:
-        raise RequestError(f"{path}: each column needs a name of its own, found {', '.join(names)}")
+        raise RequestError(message("groups.names", path=path, names=tuple(names)))
     key = names.index("rep_id")
     found: dict[str, dict[str, str]] = {name: {} for name in names if name != "rep_id"}
     seen: set[str] = set()
     for at, row in enumerate(rows, 2):
         if len(row) != len(names):
-            raise RequestError(f"{path}: row {at} has {len(row)} cells, the heading {len(names)}")
+            raise RequestError(message("groups.width", path=path, row=at, n=len(row), width=len(names)))
         rep = row[key].strip()
         if not rep or rep in seen:
-            raise RequestError(f"{path}: row {at}, rep_id {rep!r}: each rep once, none empty")
+            raise RequestError(message("groups.rep", path=path, row=at, rep=rep))
         seen.add(rep)
         for name, cell in zip(names, row, strict=True):
             if name != "rep_id" and cell.strip():
@@ -157,7 +158,7 @@ def audit(core: Oversight, groups: GroupsFile, since: int | None = None, until: 
     _refuse(groups, board)
     chosen = [one for one in _decisions(core, since) if until is None or one.decided_at < until]
     if not chosen:
-        raise RequestError("no automated decision stands in the period; nothing can be compared")
+        raise RequestError(message("groups.no_decision"))
     zone = core.zone
     first = moments.start_of_week(min(one.decided_at for one in chosen), zone) if since is None else since
     last = moments.end_of_week(max(one.decided_at for one in chosen), zone) if until is None else until
@@ -175,15 +176,12 @@ def _refuse(groups: GroupsFile, board: Board) -> None:
         used.update(*(spec.panel_numeric, spec.rep_categorical, (column for column, _ in spec.custom_numeric)))
     for name, by_rep in groups.attributes.items():
         if len(set(by_rep.values())) > _MOST_GROUPS:
-            raise RequestError(f"{groups.path}: column {name} holds more than {_MOST_GROUPS} groups; band its values")
+            raise RequestError(message("groups.too_many", path=groups.path, column=name, most=_MOST_GROUPS))
         if name in used:
-            raise RequestError(
-                f"{groups.path}: column {name} is a feature of the models already; an attribute given for this audit"
-                " must never be one. Rename the column, or take it out of leads with [leads] ignore and train anew"
-            )
+            raise RequestError(message("groups.is_feature", path=groups.path, column=name))
     unknown = sorted({rep for by_rep in groups.attributes.values() for rep in by_rep} - set(board.rep_ids))
     if unknown:
-        raise RequestError(f"{groups.path}: rep_id {unknown[0]!r} is not in reps ({len(unknown)} such)")
+        raise RequestError(message("pilot.unknown_rep", path=groups.path, rep=unknown[0], n=len(unknown)))
 
 
 def _decisions(core: Oversight, since: int | None) -> list[StoredDecision]:

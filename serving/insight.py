@@ -76,7 +76,7 @@ class Insight(ABC):
         months = [moments.month_text(int(m)) for m in found.draws.months]
         if month not in months:
             day = moments.iso(state.board.as_of, self.zone)[:10]
-            raise RequestError(f"month {month!r}: as of {day} there are forecasts for {', '.join(months)}")
+            raise RequestError(message("asked.month_of", month=month, day=day, months=tuple(months)))
         return table.loc[table["month"] == month].reset_index(drop=True)
 
     def forecast_csv(self, month: str | None, level: str) -> str:
@@ -91,7 +91,8 @@ class Insight(ABC):
         if id is not None:
             table = table.loc[table["rep_id" if level == "rep" else "id"] == id]
             if not len(table):
-                raise (UnknownRepError if level == "rep" else RequestError)(f"no forecast for {level} {id!r}")
+                said = message("unknown.level_forecast", level=message(f"level.{level}"), of=id)
+                raise (UnknownRepError if level == "rep" else RequestError)(said)
         items = [{str(k): plain_value(v) for k, v in row.items()} for row in table.to_dict("records")]
         if level == "rep":
             items = [{"level": "rep", "id": item["rep_id"], **item} for item in items]
@@ -204,7 +205,8 @@ class Insight(ABC):
         if id is not None:
             blocks = [block for block in blocks if block["id"] == id]
             if not blocks:
-                raise (UnknownRepError if level == "rep" else RequestError)(f"no drivers for {level} {id!r}")
+                said = message("unknown.level_drivers", level=message(f"level.{level}"), of=str(id))
+            raise (UnknownRepError if level == "rep" else RequestError)(said)
         kept = {key: whole[key] for key in _WITH_A_LEVEL}
         return {**kept, "level": level, "items": blocks}
 
@@ -274,7 +276,7 @@ def _month(text: str) -> int:
     try:
         return moments.parse_month(text)
     except ValueError as error:
-        raise RequestError(str(error)) from error
+        raise RequestError(message("asked.month_text", month=text)) from error
 
 
 def plain_value(value: Any) -> Any:

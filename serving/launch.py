@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from serving.allocator import settle
+from features.messages import in_language, message
 from serving.core import Core
 from serving.http.security import check_bind
 from serving.http.server import run
@@ -19,11 +20,11 @@ def launch(session: Session, host: str, port: int, say: Callable[[str], object])
     try:
         has_keys = core.has_keys()
         check_bind(host, has_keys)
-        say(f"Fairlead on http://{host}:{port}/  (interface at /docs, stop with Ctrl-C)")
+        say(in_language(message("serve.where", host=host, port=port), session.lang))
         if not has_keys:
-            say("No API key is set: every caller on this machine has all rights. Add one with: fairlead keys add")
+            say(in_language(message("serve.open"), session.lang))
         if core.model_version is None:
-            say("No promoted release fits these tables: routing by hard rules and least load. Run: fairlead train")
+            say(in_language(message("serve.no_release"), session.lang))
         core.start_clock()
         run(create_site(core), host, port)
     finally:

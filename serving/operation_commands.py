@@ -32,6 +32,6 @@ def backup(
     with Store.open(out) as copy, copy.read() as view:
         found = view.verify()
     if not found.ok:
-        raise RequestError(message("backup.broken", path=str(out), entry=str(found.broken_at), why=str(found.reason)))
+        raise RequestError(message("backup.broken", path=str(out), entry=str(found.broken_at), why=found.reason))
     done = message("backup.done", path=str(out), n=found.n_entries, head=str(found.head))
     typer.echo(in_language(done, SPOKEN.get()))

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from features.errors import RequestError
+from features.messages import message
 from features.moments import DAY, HOUR
 from features.panel import is_sales
 from serving.calibration import Held
@@ -187,9 +188,7 @@ class Oversight(Insight):
     def require_moves(self) -> None:
         """RequestError where the settings do not allow the machine to move leads."""
         if self.session.config.routing.move_uncontacted_hours is None:
-            raise RequestError(
-                "leads are moved only where [routing] move_uncontacted_hours is set in fairlead.toml; it is not"
-            )
+            raise RequestError(message("overdue.not_allowed"))
 
 
 def uplift_metrics(found: Experiment) -> UpliftMetrics:

@@ -9,7 +9,8 @@ from typing import Annotated
 
 import typer
 
-from serving.command_options import AsJson, AsOf, ConfigFile, Data, HomeDir, Lang
+from features.messages import message
+from serving.command_options import SPOKEN, AsJson, AsOf, ConfigFile, Data, HomeDir, Lang, spoken
 
 
 def audit_groups(
@@ -40,9 +41,10 @@ def audit_groups(
     from serving.group_audit import audit, read_groups
     from serving.group_audit_words import audit_text
     from serving.pages.group_audit_page import write_audit
-    from serving.session import open_session, parse_as_of
+    from serving.session import open_session, parse_as_of, spoken_language
     from serving.texts import as_lang
 
+    SPOKEN.set(spoken_language(data, home, config, lang))
     session = open_session(data, home, config, as_of, lang)
     zone = session.tables.zone
     edges = [
@@ -72,11 +74,13 @@ def erase(
 ) -> None:
     """Erase a lead, or a rep's identity, from the store; the log still verifies, and the erasure stands in it."""
     from serving.retention import erase_lead, erase_rep
+    from serving.session import spoken_language
 
+    SPOKEN.set(spoken_language(None, home, config, lang))
     if (lead is None) == (rep is None):
-        raise typer.BadParameter("give one of --lead and --rep", param_hint="--lead")
+        raise typer.BadParameter(spoken(message("usage.lead_or_rep")), param_hint="--lead")
     if not reason.strip():
-        raise typer.BadParameter("say why", param_hint="--reason")
+        raise typer.BadParameter(spoken(message("usage.why")), param_hint="--reason")
     found = (
         erase_lead(home, config, lang, lead, reason)
         if lead is not None
@@ -95,6 +99,8 @@ def retention(
 ) -> None:
     """Erase leads of which nothing was decided or received for so many months; says what went, what stayed, and why."""
     from serving.retention import retain
+    from serving.session import spoken_language
 
+    SPOKEN.set(spoken_language(None, home, config, lang))
     found = retain(home, config, lang, keep_months, dry_run=dry_run)
     typer.echo(json.dumps(found.numbers, indent=1) if as_json else "\n".join(found.words))

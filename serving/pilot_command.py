@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from features.errors import RequestError
+from features.messages import message
 from features.moments import month_text
 from models.drivers.panel_effects import EffectError
 from serving import texts
@@ -27,7 +28,7 @@ def plan_words(session: Session, lever: str, seed: int, wanted: float | None) ->
     try:
         plan = design(tables, session.as_of, frame, lever, seed, wanted=wanted)
     except EffectError as error:
-        raise RequestError(f"--lever {lever}: no pilot can be planned: {error}") from None
+        raise RequestError(message("pilot.impossible", lever=lever, why=error.args[0])) from None
     start = next_month(session.as_of, tables.zone)
     pilot = pilot_of_plan(plan, lever, start, seed)
     lang = as_lang(session.lang)
@@ -42,12 +43,10 @@ def result_words(session: Session, path: Path) -> tuple[str, dict[str, Any]]:
     drawn = read_pilot(path)
     unknown = sorted(set(drawn.first) - set(session.tables.reps["rep_id"]))
     if unknown:
-        raise RequestError(f"{path}: rep_id {unknown[0]!r} is not in reps ({len(unknown)} such)")
+        raise RequestError(message("pilot.unknown_rep", path=str(path), rep=unknown[0], n=len(unknown)))
     found = pilot_result(_frame(session), drawn, drawn.lever)
     if found is None:
-        raise RequestError(
-            f"{path}: nothing to read yet: no month from {month_text(drawn.start)} on is over with two reps in each arm"
-        )
+        raise RequestError(message("pilot.nothing_yet", path=str(path), month=month_text(drawn.start)))
     lang = as_lang(session.lang)
     said = texts.driver(lang, drawn.lever) + t(lang, "report.colon")
     said += measure_words(found, session.config.general.currency, lang)

@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Final
 
 from features import moments
-from features.errors import RequestError
+from features.errors import RequestError, system_words
+from features.messages import message
 from models.drivers.pilot import PilotPlan
 from serving.pages.exports import csv_bytes
 
@@ -43,20 +44,22 @@ def read_pilot(path: Path) -> PilotFile:
     try:
         text = path.read_bytes().decode("utf-8-sig")
     except OSError as error:
-        raise RequestError(f"{path}: the pilot's list cannot be read: {error.strerror or error}") from None
+        raise RequestError(message("pilot.list_unread", path=str(path), why=system_words(error))) from None
     except UnicodeDecodeError:
-        raise RequestError(f"{path}: the pilot's list is not UTF-8 text") from None
+        raise RequestError(message("pilot.list_no_text", path=str(path))) from None
     rows = list(csv.DictReader(io.StringIO(text)))
     missing = [name for name in COLUMNS[:5] if not rows or name not in rows[0]]
     if missing:
-        raise RequestError(f"{path}: a pilot's list needs a row a rep and the columns {', '.join(missing)}")
+        raise RequestError(message("pilot.list_columns", path=str(path), columns=tuple(missing)))
     first: dict[str, bool] = {}
     for at, row in enumerate(rows, 2):
         rep = (row["rep_id"] or "").removeprefix("'")
         if row["arm"] not in (FIRST, LATER):
-            raise RequestError(f"{path}: row {at}, arm {row['arm']!r}: write {FIRST} or {LATER}")
+            raise RequestError(
+                message("pilot.list_arm", path=str(path), row=at, arm=row["arm"], first=FIRST, later=LATER)
+            )
         if not rep or rep in first:
-            raise RequestError(f"{path}: row {at}, rep_id {rep!r}: each rep once, none empty")
+            raise RequestError(message("pilot.list_rep", path=str(path), row=at, rep=rep))
         first[rep] = row["arm"] == FIRST
     return PilotFile(_one(path, rows, "lever").removeprefix("'"), _month(path, rows), _months(path, rows), first)
 
@@ -64,7 +67,7 @@ def read_pilot(path: Path) -> PilotFile:
 def _one(path: Path, rows: list[dict[str, str]], name: str) -> str:
     values = sorted({row[name] or "" for row in rows})
     if len(values) != 1 or not values[0]:
-        raise RequestError(f"{path}: {name} must be the same in every row, found {', '.join(map(repr, values[:3]))}")
+        raise RequestError(message("pilot.list_same", path=str(path), column=name, values=tuple(map(repr, values[:3]))))
     return values[0]
 
 
@@ -73,11 +76,11 @@ def _month(path: Path, rows: list[dict[str, str]]) -> int:
     try:
         return moments.parse_month(text)
     except ValueError:
-        raise RequestError(f"{path}: first_month {text!r}: write YYYY-MM") from None
+        raise RequestError(message("pilot.list_month", path=str(path), month=text)) from None
 
 
 def _months(path: Path, rows: list[dict[str, str]]) -> int:
     text = _one(path, rows, "months")
     if not (text.isascii() and text.isdigit() and 1 <= int(text) <= 60):
-        raise RequestError(f"{path}: months {text!r}: write a whole number from 1 to 60")
+        raise RequestError(message("pilot.list_months", path=str(path), months=text))
     return int(text)

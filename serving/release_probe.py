@@ -7,6 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+from features.messages import message
 from training.release import ReleaseError
 from training.unit import ModelUnit
 
@@ -34,10 +35,10 @@ def probe_release(releases: Path, version: str) -> None:
             check=False,
         )
     except subprocess.TimeoutExpired as error:
-        raise ReleaseError(f"release {version} did not load within {_SECONDS} seconds; the old one stays") from error
+        raise ReleaseError(message("release.slow", version=version, seconds=_SECONDS)) from error
     if done.returncode != 0 or version not in done.stdout:
         last = "".join(c for c in (done.stderr.strip().splitlines() or ["no message"])[-1] if c.isprintable())[:300]
-        raise ReleaseError(f"release {version} cannot be used ({last}); the old one stays")
+        raise ReleaseError(message("release.broken", version=version, why=last))
 
 
 def tree_scorer(unit: ModelUnit) -> str | None:

@@ -112,7 +112,7 @@ def read_settings(
     config = read_config(path) if path is not None else Config()
     chosen = lang or config.general.lang
     if chosen not in {"en", "zh"}:
-        raise RequestError(f"--lang {chosen!r}: write en or zh")
+        raise RequestError(message("usage.lang", lang=chosen))
     return config, path, chosen
 
 
@@ -128,14 +128,14 @@ def open_session(
     place = home_from(home)
     settings, path, chosen = read_settings(data, place, config, lang)
     if data is None and not settings.tables:
-        raise RequestError("name the folder of tables with --data DIR, or map them in fairlead.toml")
+        raise RequestError(message("usage.no_data"))
     loaded = load(data, settings, path.parent if path else None)
     session = Session(settings, loaded.tables, 0, as_of is not None, place, chosen, data, path)
     session.tables = with_stored_events(loaded.tables, session)
     session.fingerprints, session.left_out = dict(loaded.fingerprints), loaded.left_out
     session.as_of = parse_as_of(as_of, session.tables.zone) if as_of is not None else session.tables.newest()
     if session.as_of <= 0:
-        raise RequestError("the tables hold no event, so there is no moment to work at; give one with --as-of")
+        raise RequestError(message("usage.no_event"))
     _check_measures(session)
     return session
 
@@ -149,7 +149,9 @@ def _check_measures(session: Session) -> None:
             for column, named in (("rep_id", one.reps), ("team_id", one.teams)):
                 unknown = sorted(set(named) - set(reps[column]))
                 if unknown:
-                    raise RequestError(f"[measures.{measure.name}]: reps.{column} holds no {', '.join(unknown[:5])}")
+                    raise RequestError(
+                        message("settings.measure", measure=measure.name, column=column, unknown=tuple(unknown[:5]))
+                    )
 
 
 def parse_as_of(text: str, zone: str, option: str = "--as-of") -> int:
@@ -157,7 +159,7 @@ def parse_as_of(text: str, zone: str, option: str = "--as-of") -> int:
     try:
         return moments.parse(text, zone)
     except ValueError as error:
-        raise RequestError(f"{option} {text!r}: write a date as 2026-06-30 or a time as 2026-06-30T14:00") from error
+        raise RequestError(message("usage.moment", option=option, text=text)) from error
 
 
 def with_stored_events(tables: Tables, session: Session) -> Tables:

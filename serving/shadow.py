@@ -25,7 +25,7 @@ import numpy as np
 import numpy.typing as npt
 
 from features import moments
-from features.errors import FairleadError
+from features.errors import FairleadError, said
 from features.moments import SECOND
 from models.routing.policy import decide
 from models.routing.settings import VALUED, PolicySettings
@@ -258,7 +258,7 @@ class Shadow:
             probe_release(releases, named)
             self.unit = ModelUnit.from_release(read_release(releases, named))
         except (ReleaseError, FairleadError) as error:
-            self.refused = str(error)
+            self.refused = said(error)
             self.failed += 1
             _LOG.warning("challenger %s cannot be used: %s", named, error)
 

@@ -14,6 +14,7 @@ from features import moments
 from features.errors import (
     NoReleaseError,
 )
+from features.messages import message
 from models.forecasting.draws import Draws
 from models.forecasting.inputs import ForecastInputs
 from models.warning_rules import WarningItem
@@ -108,4 +109,4 @@ class State:
 def no_release(session: Session, as_of: int) -> NoReleaseError:
     """The error that names the command which makes a release."""
     when = moments.iso(as_of, session.tables.zone)
-    return NoReleaseError(f"no promoted release knows only data up to {when}; run: fairlead train --as-of {when[:19]}")
+    return NoReleaseError(message("release.none_until", moment=when, short=when[:19]))

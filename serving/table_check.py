@@ -7,7 +7,7 @@ from pathlib import Path
 
 from features import moments
 from features.errors import DataError, Fault, RequestError
-from features.messages import in_language
+from features.messages import in_language, message
 from features.sources import load
 from serving.home import home_from
 from serving.session import parse_as_of, read_settings
@@ -71,7 +71,7 @@ def check_tables(
     settings, path, chosen = read_settings(data, home_from(home), config, lang)
     spoken = as_lang(chosen)
     if data is None and not settings.tables:
-        raise RequestError("name the folder of tables with --data DIR, or map them in fairlead.toml")
+        raise RequestError(message("usage.no_data"))
     try:
         loaded = load(data, settings, path.parent if path else None)
     except DataError as error:

@@ -15,6 +15,7 @@ import pandas as pd
 
 from features import moments
 from features.errors import RequestError
+from features.messages import message
 from models.forecasting import metrics
 from models.forecasting.blend import FALLBACK, SHRUNK, Choice, choose
 from models.forecasting.conformal import Calibration, fit_calibration
@@ -118,7 +119,7 @@ def backtest(
             progress(moments.iso(origin, inputs.zone))
     table = _joined(done)
     if not len(table):
-        raise RequestError("backtest: no origin has a complete month after it; give earlier origins or more data")
+        raise RequestError(message("trained.no_origin"))
     choice, calibrations, shock = _learn(table, settings)
     return Backtest(table, choice, calibrations, shock)
 

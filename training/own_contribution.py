@@ -28,6 +28,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from features.errors import RequestError
+from features.messages import message
 from models.forecasting.baselines import FAN_LEVELS
 from models.forecasting.contribution import ContributionModel
 from models.forecasting.panel_model import PanelModel, PanelSettings
@@ -117,7 +118,7 @@ def read_contribution(parts: Mapping[str, object], texts: Mapping[str, str]) -> 
 def _answers(path: str, own: Any, rows: pd.DataFrame) -> Floats:
     money = np.asarray(own.predict(rows), dtype=np.float64)
     if money.shape != (len(rows),) or not np.isfinite(money).all():
-        raise RequestError(f"{path}.predict: must give {len(rows)} finite amounts")
+        raise RequestError(message("own.amounts", path=path, n=len(rows)))
     return np.maximum(money, 0.0)
 
 

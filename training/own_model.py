@@ -27,6 +27,7 @@ import pandas as pd
 from scipy.special import expit, logit
 
 from features.errors import RequestError
+from features.messages import message
 from models.conversion.columns import PairColumns
 from models.conversion.explanation import explain_difference
 from models.conversion.model import ConversionModel, Prediction
@@ -131,7 +132,7 @@ class OwnConversion(ConversionModel):
     def _probability(self, frame: pd.DataFrame) -> Floats:
         p = np.asarray(self.own.predict(frame), dtype=np.float64)
         if p.shape != (len(frame),) or not np.isfinite(p).all() or p.min() < 0 or p.max() > 1:
-            raise RequestError(f"{self.path}.predict: must give {len(frame)} finite probabilities from 0 to 1")
+            raise RequestError(message("own.probabilities", path=self.path, n=len(frame)))
         return np.clip(p, _EDGE, 1 - _EDGE)
 
     def _around(self, p: Floats, spread: Floats) -> Prediction:
@@ -150,10 +151,10 @@ def find_class(path: str) -> Any:
     try:
         found = getattr(importlib.import_module(module), name)
     except (ImportError, AttributeError, ValueError) as error:
-        raise RequestError(f"own model {path!r}: no such class here; write module:Class ({error})") from error
+        raise RequestError(message("own.no_class", path=path, why=str(error))) from error
     lacking = [method for method in ("fit", "predict", "to_parts", "from_parts") if not hasattr(found, method)]
     if lacking:
-        raise RequestError(f"own model {path!r}: lacks {', '.join(lacking)}")
+        raise RequestError(message("own.lacks", path=path, methods=tuple(lacking)))
     return found
 
 

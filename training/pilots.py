@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from features import moments
+from features.messages import message
 from features.moments import DAY
 from features.panel import is_sales
 from features.tables import Tables
@@ -58,7 +59,7 @@ def design(
     """
     ids = eligible(tables, as_of, lever)
     if not len(frame):
-        raise EffectError("no rep has a whole month on record, so the desk's spread is not known")
+        raise EffectError(message("pilot.no_month"))
     # A desk that grows varies more by now than it did at first; tenure stays in, as the two arms are read with it in.
     late = frame.loc[(frame["month"] > int(frame["month"].max()) - HISTORY_MONTHS).to_numpy()]
     history = outcome_history(
@@ -97,7 +98,7 @@ def result(frame: pd.DataFrame, first: Mapping[str, bool], start: int, months: i
     inside = ((frame["month"] >= start) & (frame["month"] < start + months)).to_numpy()
     rows = frame.loc[inside]
     if not len(rows):
-        raise EffectError(f"no month of the pilot is over yet; its first is {moments.month_text(start)}")
+        raise EffectError(message("pilot.not_over", month=moments.month_text(start)))
     after = rows.groupby("rep_id")["contribution"].mean()
     ids = [rep for rep in sorted(first) if rep in after.index]
     before = mean_before(frame, start).reindex(ids)

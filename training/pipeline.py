@@ -119,7 +119,7 @@ def _train(
     aside: ThreadPoolExecutor,
 ) -> Summary:
     rng = np.random.default_rng(request.seed)
-    say("datasets")
+    say(message("progress.datasets"))
     sets = build_datasets(tables, request.as_of, config)
     if not len(sets.pairs) or not (sets.pairs["outcome"] == "won").any():
         raise RequestError(message("trained.nothing_won"))
@@ -127,26 +127,26 @@ def _train(
     rules = GateRules()
     with tracking.run(tracker, UNIT_EXPERIMENT, moments.iso(request.as_of, tables.zone)) as run_id:
         log_origin(tracker, run_id, sets, rules, _asked(request), fingerprints)
-        say("win probability")
+        say(message("progress.win_probability"))
         columns = pair_columns(sets.spec)
         conversion = ConversionModel.fit(sets.pairs, columns, rng, request.as_of)
         if request.win_probability:
             conversion = OwnConversion.around(conversion, request.win_probability, sets.pairs, request.seed)
         amount = AmountModel.fit(sets.pairs, columns)
         settings, trials = _tuned(sets, request, mlruns, say)
-        say("forecast backtest and effects")
+        say(message("progress.backtest"))
         told = aside.submit(_effects, sets, conversion, amount, rng.spawn(1)[0])
         found, folds = roll(tables, config, sets, conversion, settings, rng, say, request.folds)
         conversion = with_fold_scores(conversion, folds, rng)
         effects = told.result()
-        say("release")
+        say(message("progress.release"))
         contribution = final_model(snapshot_of(sets, conversion, amount), found, settings)
         unit = ModelUnit(sets.spec, conversion, amount, contribution, sets.workdays, request.as_of, tuple(effects))
         unit = replace(unit, report=_report(unit, sets, found, folds, request, rng))
         documents, texts = unit.to_parts()
         documents |= {"folds": fold_document(found, folds), "cards": card_document(unit.report)}
         version = export_release(releases, request.as_of, sets.spec.fingerprint(), documents, texts, tables.zone)
-        say("gate")
+        say(message("progress.gate"))
         before, note = _incumbent(releases, request.as_of)
         verdict = judge(gather(unit, sets, found, folds, before), before is not None, rules, rng)
         withdrawn = was_withdrawn(promotions(releases), version)
@@ -162,7 +162,7 @@ def _train(
         in_charge = champion(releases) == version
         if not stands:
             _watch(releases, version, request.as_of, promoted=promoted)
-        say("registry")
+        say(message("progress.registry"))
         log_outcome(tracker, run_id, releases, Outcome(sets, unit, found, folds, verdict, version, promoted, trials))
     status = _status(releases, version, promoted, in_charge)
     return _summary(unit, verdict, version, promoted, status, note, run_id)
@@ -218,7 +218,7 @@ def _tuned(
     base = BacktestSettings(n_draws=200, methods=RELEASE_METHODS, fit_panel=fitter(request.contribution))
     if request.trials <= 0 or not fold_origins(sets.panel):
         return base, ()
-    say("tuning")
+    say(message("progress.tuning"))
     # Equal data and seed go on with the study they began, after a kill too.
     name = f"contribution-{frame_hash(sets.panel)[:16]}-{request.seed}"
     tuned = tune_panel(

@@ -18,6 +18,7 @@ from features import moments
 from features.accounts import LIVE, account_owners
 from features.config import Config, Routing
 from features.errors import RequestError
+from features.messages import message
 from features.moments import DAY, WEEK
 from features.outcomes import hand_overs, lead_outcomes
 from features.tables import Tables
@@ -145,22 +146,19 @@ def replay_weeks(
     zone = tables.zone
     end = moments.start_of_week(as_of, zone)
     begin = moments.start_of_week(end - n_weeks * WEEK + DAY, zone)
-    say("training on what was known before")
+    say(message("progress.training_before"))
     sets = build_datasets(tables, begin, config)
     if len(sets.pairs) < FEWEST_LEADS or not (sets.pairs["outcome"] == "won").any():
-        raise RequestError(
-            f"before {moments.iso(begin, zone)[:10]} there are too few routed leads with a won deal to train on; "
-            "replay fewer weeks with --weeks"
-        )
+        raise RequestError(message("replay.too_thin", day=moments.iso(begin, zone)[:10]))
     rng = np.random.default_rng(seed)
     columns = pair_columns(sets.spec)
     conversion = ConversionModel.fit(sets.pairs, columns, rng, begin)
     amount = AmountModel.fit(sets.pairs, columns)
-    say("replaying")
+    say(message("progress.replaying"))
     scene = _scene(tables.known(as_of), sets, conversion, amount, begin, end, config, desk_of)
     n = scene.stream.n_leads - scene.start
     if n < FEWEST_LEADS:
-        raise RequestError(f"only {n} routed leads came in the {n_weeks} weeks before {moments.iso(end, zone)[:10]}")
+        raise RequestError(message("replay.too_few", n=n, weeks=n_weeks, day=moments.iso(end, zone)[:10]))
     objective = scene.value if config.routing.objective == "expected_value" else scene.p
     mode = conversion.findings.routing_mode
     newcomer, high = scene.tenure < 1.0, _high(objective, scene.start)

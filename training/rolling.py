@@ -12,6 +12,7 @@ import pandas as pd
 from features import moments
 from features.config import Config
 from features.errors import RequestError
+from features.messages import message
 from features.outcomes import contributions
 from features.tables import Tables
 from models.conversion.amount import AmountModel
@@ -107,7 +108,7 @@ def roll(
     try:
         found = backtest(
             snapshot, origins, truth, as_of, rng, targets_of(tables.known(as_of)), settings,
-            lambda text: say(f"  from {text[:10]}"),
+            lambda text: say(message("progress.origin", day=text[:10])),
         )  # fmt: skip
     except RequestError:
         # Too young for a backtest: the mean is used, and said so.

@@ -23,6 +23,7 @@ import numpy as np
 import pandas as pd
 
 from features.errors import RequestError
+from features.messages import message
 from models.forecasting.panel_model import PanelModel, PanelSettings
 
 BATCH = 4
@@ -105,7 +106,7 @@ def tune_panel(
     base = PanelSettings(seed=seed)
     origins = fold_origins(panel)
     if not origins:
-        raise RequestError("tuning: too few complete months; train without --trials, or give more data")
+        raise RequestError(message("trained.no_tuning"))
     study = _opened(study_name, None if storage is None else f"sqlite:///{storage}")
     with _fold_losses(panel, features, n_trials, n_processes) as losses:
         while len(_finished(study)) < n_trials:
@@ -116,7 +117,7 @@ def tune_panel(
                 continue
             _run_batch(study, base, origins, min(BATCH, n_free), seed, losses, n_trials)
             if say is not None:
-                say(f"  {len(_finished(study))} of {n_trials} trials")
+                say(message("progress.trials", done=len(_finished(study)), n=n_trials))
     done = _finished(study)
     complete = [trial for trial in done if trial.state.name == "COMPLETE"]
     best = min(complete, key=lambda trial: (trial.value, trial.number))

@@ -14,11 +14,14 @@ from typing import Final
 from features.messages.lead_columns import LEAD_COLUMNS
 from features.messages.operation import OPERATION
 from features.messages.requests import REQUESTS
+from features.messages.settings import SETTINGS
 from features.messages.tables import TABLES
 from features.messages.training import TRAINING
 
 # (English, Chinese) by code; placeholders are named and may carry a format, such as {share:.0%}.
-CATALOGUE: Final[Mapping[str, tuple[str, str]]] = {**TABLES, **LEAD_COLUMNS, **TRAINING, **OPERATION, **REQUESTS}
+CATALOGUE: Final[Mapping[str, tuple[str, str]]] = {
+    **TABLES, **SETTINGS, **LEAD_COLUMNS, **TRAINING, **OPERATION, **REQUESTS,
+}  # fmt: skip
 
 Value = str | int | float | tuple[str, ...]
 
@@ -38,6 +41,14 @@ def message(code: str, **values: Value) -> Message:
     A value may be a message itself, or a tuple of texts and messages, which are said as a list.
     """
     made = Message(_filled(code, values, "en"))
+    made.code, made.values = code, values
+    return made
+
+
+def worded(text: str, code: str, **values: Value) -> Message:
+    """A message whose English words are given, as another program says them. KeyError as with `message`."""
+    _filled(code, values, "zh")
+    made = Message(text)
     made.code, made.values = code, values
     return made
 

@@ -86,6 +86,7 @@ TRAINING: Final[Mapping[str, tuple[str, str]]] = {
         "the forecast uses the mean of recent months: too few past months to prove anything better",
         "采用近几个月的均值；历史月份太少，无法证明有更好的方法",
     ),
+    "trained.left_out": ("  {table}: {n:,} rows were left out: {why}", "  {table}：略去 {n:,} 行：{why}"),
     "trained.gate": ("gate:", "门槛："),
     # -- the gate
     "gate.passed": ("ok   {name}: {told}", "通过　　{name}：{told}"),
@@ -211,4 +212,111 @@ TRAINING: Final[Mapping[str, tuple[str, str]]] = {
         "release {release} is not in {folder} any more, and the rebuilt one differs from it",
         "{folder} 中已没有版本 {release}，而重建的版本与它不同",
     ),
+    # -- own
+    "own.probabilities": (
+        "{path}.predict: must give {n} finite probabilities from 0 to 1",
+        "{path}.predict：应返回 {n} 个 0 至 1 之间的有限概率",
+    ),
+    "own.no_class": (
+        "own model {path!r}: no such class here; write module:Class ({why})",
+        "自有模型 {path!r}：找不到这个类；请写成 module:Class（{why}）",
+    ),
+    "own.lacks": ("own model {path!r}: lacks {methods}", "自有模型 {path!r}：缺少 {methods}"),
+    "own.amounts": ("{path}.predict: must give {n} finite amounts", "{path}.predict：应返回 {n} 个有限金额"),
+    # -- pilot
+    "pilot.few_reps": (
+        "a desk's own spread needs at least 3 reps with a whole month; {n} were given",
+        "估计团队自身的业绩波动，至少需要 3 名有完整月份的销售；现有 {n} 名",
+    ),
+    "pilot.few_months": (
+        "too few neighbouring months of one rep ({n}) to say how months hang together",
+        "同一销售的相邻月份太少（{n} 对），无法判断各月之间的关联",
+    ),
+    "pilot.arms": (
+        "a pilot needs two reps an arm and a month: {first} first, {later} later, {months} months",
+        "试点的两组各须至少两名销售，且至少为期一个月：先行 {first} 名，后行 {later} 名，{months} 个月",
+    ),
+    "pilot.few_eligible": (
+        "a pilot needs at least {least} reps who have not had it; there are {n}",
+        "试点至少需要 {least} 名尚未采用该措施的销售；现有 {n} 名",
+    ),
+    "pilot.no_month": (
+        "no rep has a whole month on record, so the desk's spread is not known",
+        "所有销售都还没有完整的月份记录，无法得知团队的业绩波动",
+    ),
+    "pilot.not_over": (
+        "no month of the pilot is over yet; its first is {month}",
+        "试点还没有一个月结束；第一个月是 {month}",
+    ),
+    "pilot.impossible": ("--lever {lever}: no pilot can be planned: {why}", "--lever {lever}：无法安排试点：{why}"),
+    "pilot.unknown_rep": (
+        "{path}: rep_id {rep!r} is not in reps ({n} such)",
+        "{path}：reps 中没有 rep_id {rep!r}（共 {n} 个）",
+    ),
+    "pilot.nothing_yet": (
+        "{path}: nothing to read yet: no month from {month} on is over with two reps in each arm",
+        "{path}：尚无结果：自 {month} 起，还没有哪个月已经结束且两组各有至少两名销售",
+    ),
+    "pilot.list_unread": ("{path}: the pilot's list cannot be read: {why}", "{path}：试点名单无法读取：{why}"),
+    "pilot.list_no_text": ("{path}: the pilot's list is not UTF-8 text", "{path}：试点名单不是 UTF-8 文本"),
+    "pilot.list_columns": (
+        "{path}: a pilot's list needs a row a rep and the columns {columns}",
+        "{path}：试点名单应每名销售一行，并含有这些列：{columns}",
+    ),
+    "pilot.list_arm": (
+        "{path}: row {row}, arm {arm!r}: write {first} or {later}",
+        "{path}：第 {row} 行，arm {arm!r}：请写 {first} 或 {later}",
+    ),
+    "pilot.list_rep": (
+        "{path}: row {row}, rep_id {rep!r}: each rep once, none empty",
+        "{path}：第 {row} 行，rep_id {rep!r}：每名销售只能出现一次，且不能为空",
+    ),
+    "pilot.list_same": (
+        "{path}: {column} must be the same in every row, found {values}",
+        "{path}：{column} 在各行中应相同，实为 {values}",
+    ),
+    "pilot.list_month": (
+        "{path}: first_month {month!r}: write YYYY-MM",
+        "{path}：first_month {month!r}：请写成 YYYY-MM",
+    ),
+    "pilot.list_months": (
+        "{path}: months {months!r}: write a whole number from 1 to 60",
+        "{path}：months {months!r}：请写 1 至 60 的整数",
+    ),
+    # -- replay
+    "replay.too_thin": (
+        "before {day} there are too few routed leads with a won deal to train on; replay fewer weeks with --weeks",
+        "{day} 之前，已分配且成交的线索太少，不足以训练；请用 --weeks 减少回放的周数",
+    ),
+    "replay.too_few": (
+        "only {n} routed leads came in the {weeks} weeks before {day}",
+        "{day} 之前的 {weeks} 周内只有 {n} 条已分配的线索",
+    ),
+    # -- report
+    "report.no_model": (
+        "the release holds no contribution model, so there are no drivers to explain; train anew",
+        "该版本不含业绩模型，因此没有驱动因素可以解释；请重新训练",
+    ),
+    "report.nobody": ("month {month}: no sales rep was there at its start", "月份 {month}：月初没有在岗的销售"),
+    "report.not_ended": (
+        "month {month} has not ended as of {day}; the last whole month is {last}",
+        "截至 {day}，月份 {month} 尚未结束；最近的完整月份是 {last}",
+    ),
+    # -- trained
+    "trained.no_month": (
+        "panel: no rep has a complete month to learn from; give data of at least two months",
+        "面板模型：所有销售都还没有完整的月份可供学习；请提供至少两个月的数据",
+    ),
+    "trained.no_origin": (
+        "backtest: no origin has a complete month after it; give earlier origins or more data",
+        "回测：各起点之后都没有完整的月份；请给出更早的起点或更多数据",
+    ),
+    "trained.no_tuning": (
+        "tuning: too few complete months; train without --trials, or give more data",
+        "调参：完整的月份太少；请不带 --trials 训练，或提供更多数据",
+    ),
+    # -- inputs
+    "inputs.rep_twice": ("forecast inputs: a rep_id stands twice in reps", "预测输入：reps 中有重复的 rep_id"),
+    "inputs.lacks": ("forecast inputs: {table} lacks {columns}", "预测输入：{table} 缺少 {columns}"),
+    "inputs.panel_lacks": ("panel: lacks {columns}", "面板：缺少 {columns}"),
 }

@@ -29,6 +29,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import stats
 
+from features.messages import message
 from models.drivers.clustered import LEVEL, Floats, Ints, codes_of
 from models.drivers.panel_effects import EffectError, demean_two_way, shifted
 
@@ -110,7 +111,7 @@ def outcome_history(
     times = np.asarray(time)[whole].astype(np.int64)
     y, extra = y[whole], extra[whole]
     if n_units < 3:
-        raise EffectError(f"a desk's own spread needs at least 3 reps with a whole month; {n_units} were given")
+        raise EffectError(message("pilot.few_reps", n=n_units))
     columns = codes_of(times)[0]
     within = demean_two_way(np.column_stack([y, extra]), np.zeros(len(y), dtype=np.int64), columns)
     rest = within[:, 0] - within[:, 1:] @ np.linalg.lstsq(within[:, 1:], within[:, 0], rcond=1e-8)[0]
@@ -118,7 +119,7 @@ def outcome_history(
     variance = float(rest @ rest) / free
     near, n_near = _lagged(codes, times, rest, (1,))
     if n_near < _FEWEST_PAIRS:
-        raise EffectError(f"too few neighbouring months of one rep ({n_near}) to say how months hang together")
+        raise EffectError(message("pilot.few_months", n=n_near))
     far, n_far = _lagged(codes, times, rest, range(2, int(times.max() - times.min()) + 1))
     scale = variance if variance > 0 else 1.0
     kept = float(np.clip(near / scale, 0.0, 0.99))
@@ -195,9 +196,7 @@ def reps_needed(
 
 def _error(history: History, n_first: int, n_later: int, before: int, after: int) -> tuple[float, float]:
     if min(n_first, n_later) < 2 or after < 1 or before < 0:
-        raise EffectError(
-            f"a pilot needs two reps an arm and a month: {n_first} first, {n_later} later, {after} months"
-        )
+        raise EffectError(message("pilot.arms", first=n_first, later=n_later, months=after))
     spread = mean_variance(history, before, after) * (1 / n_first + 1 / n_later)
     return spread**0.5, float(n_first + n_later - 2 - (before > 0))
 
@@ -276,7 +275,7 @@ def plan_pilot(
     of a mean month) with `power`. `before`: months of output known ahead of it. EffectError with fewer than 8 units.
     """
     if len(ids) < FEWEST_REPS:
-        raise EffectError(f"a pilot needs at least {FEWEST_REPS} reps who have not had it; there are {len(ids)}")
+        raise EffectError(message("pilot.few_eligible", least=FEWEST_REPS, n=len(ids)))
     first, block = draw_arms(ids, strata, output, rng)
     n_first, n_later = int(first.sum()), int((~first).sum())
     aim = abs(history.mean) / 10 if wanted is None else abs(wanted)

@@ -15,6 +15,7 @@ import pandas as pd
 
 from features import moments
 from features.errors import RequestError
+from features.messages import message
 
 Floats = npt.NDArray[np.float64]
 Integers = npt.NDArray[np.int64]
@@ -61,7 +62,7 @@ class Draws:
         place = {rep: i for i, rep in enumerate(self.rep_ids)}
         unknown = [rep for rep in rep_ids if rep not in place]
         if unknown:
-            raise RequestError(f"no forecast for rep {unknown[0]!r}")
+            raise RequestError(message("unknown.rep_forecast", rep=unknown[0]))
         at = np.array([place[rep] for rep in rep_ids], dtype=np.int64)
         return replace(
             self,

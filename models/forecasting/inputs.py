@@ -11,6 +11,7 @@ import pandas as pd
 
 from features import moments
 from features.errors import RequestError
+from features.messages import message
 from models.forecasting.exposure import Exposure, months_ahead
 
 Floats = npt.NDArray[np.float64]
@@ -56,7 +57,7 @@ class Changes:
     def __post_init__(self) -> None:
         numbers = (self.follow_up_ratio, self.lead_share, self.absence_days, self.extra_leads)
         if not all(np.isfinite(v) and v >= 0 for v in numbers) or self.follow_up_ratio == 0:
-            raise RequestError("a what-if takes finite numbers from 0 up, and a follow-up ratio above 0")
+            raise RequestError(message("asked.what_if_numbers"))
 
 
 @dataclass(frozen=True)
@@ -125,7 +126,7 @@ class ForecastInputs:
             return self
         reps = _ordered("reps", self.reps)
         if reps["rep_id"].duplicated().any():
-            raise RequestError("forecast inputs: a rep_id stands twice in reps")
+            raise RequestError(message("inputs.rep_twice"))
         done = replace(
             self,
             reps=reps,
@@ -143,7 +144,7 @@ class ForecastInputs:
         """The same inputs under a what-if."""
         unknown = sorted(set(changes.rep_ids) - set(self.rep_ids))
         if unknown:
-            raise RequestError(f"a what-if names reps that the forecast does not know: {', '.join(unknown[:5])}")
+            raise RequestError(message("asked.what_if_reps", reps=tuple(unknown[:5])))
         return replace(self, changes=changes)
 
     def changed(self) -> npt.NDArray[np.bool_]:
@@ -224,7 +225,7 @@ def _is_time(column: str) -> bool:
 def _ordered(name: str, frame: pd.DataFrame) -> pd.DataFrame:
     lacking = [c for c in COLUMNS[name] if c not in frame.columns]
     if lacking:
-        raise RequestError(f"forecast inputs: {name} lacks {', '.join(lacking)}")
+        raise RequestError(message("inputs.lacks", table=name, columns=tuple(lacking)))
     order = [*_ORDER[name], *sorted(c for c in frame.columns if c not in _ORDER[name])]
     return frame.sort_values(order, kind="stable").reset_index(drop=True)
 

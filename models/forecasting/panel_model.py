@@ -17,6 +17,7 @@ import pandas as pd
 
 from features import moments
 from features.errors import RequestError
+from features.messages import message
 from models.forecasting.baselines import FAN_LEVELS, Fan, closed_so_far, share_left
 from models.forecasting.inputs import ForecastInputs
 
@@ -83,11 +84,11 @@ class PanelModel:
         settings = settings or PanelSettings()
         lacking = [c for c in ("rep_id", "month", "horizon", "y", *features) if c not in panel.columns]
         if lacking:
-            raise RequestError(f"panel: lacks {', '.join(lacking[:10])}")
+            raise RequestError(message("inputs.panel_lacks", columns=tuple(lacking[:10])))
         rows = panel.loc[np.isfinite(panel["y"].to_numpy(dtype=np.float64))]
         rows = rows.sort_values(["month", "rep_id", "horizon"], kind="stable")
         if not len(rows):
-            raise RequestError("panel: no rep has a complete month to learn from; give data of at least two months")
+            raise RequestError(message("trained.no_month"))
         scale = max(float(rows["y"].mean()), 1e-9)
         horizons = tuple(sorted(int(h) for h in rows["horizon"].unique()))
         fits = [_fit_horizon(rows.loc[rows["horizon"] == h], tuple(features), h, scale, settings) for h in horizons]

@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 
 from features.errors import RequestError
+from features.messages import message
 from models.forecasting.contribution import ContributionModel
 from models.forecasting.draws import Draws, Level, to_table
 from models.forecasting.inputs import Changes, ForecastInputs
@@ -38,7 +39,7 @@ def members_of(inputs: ForecastInputs, level: Level, name: str | None) -> tuple[
     wanted = inputs.reps["rep_id" if level == "rep" else "team_id"].astype(str) == name
     found = tuple(map(str, inputs.reps.loc[wanted.to_numpy(), "rep_id"]))
     if not found:
-        raise RequestError(f"no forecast for {level} {name!r}")
+        raise RequestError(message("unknown.level_forecast", level=message(f"level.{level}"), of=str(name)))
     return found
 
 

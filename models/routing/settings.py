@@ -7,6 +7,7 @@ from typing import Final, Literal
 
 from features.config import Routing
 from features.errors import ConfigError
+from features.messages import message
 
 Mode = Literal["priced", "lead_only", "fallback", "rule"]
 VALUED: Final[frozenset[Mode]] = frozenset({"priced", "lead_only"})  # in which a lead must be worth a place to get one
@@ -52,13 +53,13 @@ class PolicySettings:
         for name in ("exploration", "holdout", "near_equal", "newcomer_share"):
             share = getattr(self, name)
             if not 0.0 <= share <= 1.0:
-                raise ConfigError(f"[routing] {name}: found {share}, expected a share between 0 and 1")
+                raise ConfigError(message("settings.share", name=name, found=share))
         for name in ("newcomer_min", "high_value_max", "n_alternatives"):
             count = getattr(self, name)
             if count is not None and count < 0:
-                raise ConfigError(f"[routing] {name}: found {count}, expected 0 or more")
+                raise ConfigError(message("settings.from_zero", name=name, found=count))
         if self.favour_unknown < 0:
-            raise ConfigError(f"[routing] favour_unknown: found {self.favour_unknown}, expected 0 or more")
+            raise ConfigError(message("settings.from_zero", name="favour_unknown", found=self.favour_unknown))
 
 
 def policy_settings(routing: Routing, mode: Mode = "priced") -> PolicySettings:

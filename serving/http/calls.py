@@ -9,6 +9,7 @@ from typing import Annotated, Any, Final
 
 from fastapi import Depends, Query, Request, Response
 
+from features.messages import message
 from features.moments import DAY, parse
 from serving.http.negotiation import choose_language
 from serving.http.problems import Problem
@@ -40,9 +41,9 @@ class Call:
         try:
             moment = parse(text, self.service.zone)
         except (ValueError, OverflowError):
-            raise Problem(422, f"{name} is not an ISO 8601 date or time, like 2026-02-09T09:17:00+08:00") from None
+            raise Problem(422, message("asked.moment", name=name)) from None
         if not _EARLIEST <= moment < _LATEST - DAY:
-            raise Problem(422, f"{name} lies outside 1970 to 2199")
+            raise Problem(422, message("asked.moment_range", name=name))
         return moment
 
     def decided_at(self, text: str | None) -> int | None:

@@ -18,6 +18,7 @@ from starlette.datastructures import Headers
 from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from features.messages import message
 from serving.http.guessing import Guesses, key_guess
 from serving.http.limits import KNOWN, UNKNOWN, Limiter
 from serving.http.metrics import Metrics
@@ -68,7 +69,7 @@ class Observed:
             _log.error("request_failed", request_id=request_id, route=_route(scope), traceback=told)
             if status:
                 raise  # the answer has begun; only closing the connection still tells the truth
-            detail = "the request was not answered; the log tells why under this request_id"
+            detail = message("calls.failed")
             await _respond(Problem(500, detail), scope, receive, send_on)
         finally:
             self._record(scope, status, self._clock() - began, request_id)
@@ -110,7 +111,7 @@ class Guarded:
 
     async def _check(self, scope: Scope, headers: Headers) -> None:
         if "\x00" in scope["path"] or b"%00" in scope.get("query_string", b"") or b"\x00" in scope["query_string"]:
-            raise Problem(400, "NUL is no text")
+            raise Problem(400, message("asked.nul"))
         declared = headers.get("content-length", "0")
         if declared.isdigit() and int(declared) > self._max_body_bytes:
             raise _too_large(self._max_body_bytes)
@@ -120,7 +121,7 @@ class Guarded:
         scope["state"]["principal"] = principal
         if principal is not None and principal.open:
             if not is_local_call(address, headers):
-                raise Problem(403, "without an API key this service answers to loopback only")
+                raise Problem(403, message("open.loopback"))
             check_host(headers)
         check_origin(scope["method"], headers)
         if principal is not None and not principal.open:
@@ -160,7 +161,7 @@ def _bounded(receive: Receive, limit: int) -> Receive:
 
 
 def _too_large(limit: int) -> Problem:
-    return Problem(413, f"a body may have {limit:,} bytes; send the rows in parts", headers={"Connection": "close"})
+    return Problem(413, message("body.bytes", most=limit), headers={"Connection": "close"})
 
 
 async def _respond(problem: Problem, scope: Scope, receive: Receive, send: Send) -> None:

@@ -24,8 +24,9 @@ from features.errors import (
     SourceError,
     UnknownLeadError,
     UnknownRepError,
+    said,
 )
-from features.messages import Message, in_language, message
+from features.messages import CATALOGUE, Message, in_language, message, worded
 from serving.http.negotiation import choose_language
 from serving.http.protocol import ConflictError
 from serving.store import StoreBusyError, StoreError, UnknownWarningError
@@ -102,11 +103,6 @@ def problem_of(error: FairleadError) -> Problem:
             return Problem(422, said(error))
 
 
-def said(error: Exception) -> str:
-    """What an error says: its message, which both languages can say, or its text."""
-    return error.args[0] if len(error.args) == 1 and isinstance(error.args[0], Message) else str(error)
-
-
 def _invalid_rows(error: DataError) -> Problem:
     shown = error.faults[:_SHOWN_FAULTS]
     listed = [
@@ -165,12 +161,22 @@ def answer_problem(request: Request, problem: Problem) -> Response:
     return response_of(problem, path=request.url.path, lang=language_of(request), request_id=request_id)
 
 
+def _rule(error: Mapping[str, object]) -> Message:
+    """What a field must be: in English as pydantic says it, in Chinese by the type of the error."""
+    code = f"field.{error['type']}"
+    code = code if code in CATALOGUE else "field.other"
+    given = error.get("ctx")
+    numbers = given if isinstance(given, Mapping) else {}
+    values = {name: str(value).replace(" or ", ", ") for name, value in numbers.items()}
+    return worded(str(error["msg"]), code, **values)
+
+
 def _places(errors: Sequence[Mapping[str, object]]) -> list[dict[str, str]]:
     listed = []
     for error in errors[:_SHOWN_FAULTS]:
         where = error.get("loc", ())
         parts = [str(part)[:100] for part in where] if isinstance(where, tuple) else []
-        listed.append({"in": parts[0] if parts else "", "field": ".".join(parts[1:]), "rule": str(error["msg"])})
+        listed.append({"in": parts[0] if parts else "", "field": ".".join(parts[1:]), "rule": _rule(error)})
     return listed
 
 
@@ -185,7 +191,7 @@ async def _on_http_error(request: Request, error: Exception) -> Response:
         return answer_problem(request, error)
     slug = _BY_STATUS.get(error.status_code, "bad-request")
     title = TITLES[slug][1 if language_of(request) == "zh" else 0]
-    detail = title if error.status_code in {404, 405} else str(error.detail)
+    detail = title if error.status_code in {404, 405} or language_of(request) == "zh" else str(error.detail)
     return answer_problem(request, Problem(error.status_code, detail, slug=slug, headers=error.headers))
 
 
@@ -194,8 +200,12 @@ async def _on_invalid(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)
     listed = _places(error.errors())
     first = listed[0] if listed else {"in": "", "field": "", "rule": ""}
-    where = " ".join(part for part in (first["in"], first["field"]) if part)
-    problem = Problem(422, f"{where}: {first['rule']}", extra={"errors": listed, "n_errors": len(error.errors())})
+    where = f"place.{first['in']}"
+    where = message(where) if where in CATALOGUE else first["in"]
+    if first["field"]:
+        where = message("place.field", place=where, field=first["field"])
+    detail = message("fault.whole", where=where, rule=first["rule"])
+    problem = Problem(422, detail, extra={"errors": listed, "n_errors": len(error.errors())})
     return answer_problem(request, problem)
 
 

@@ -201,10 +201,7 @@ def check_bind(host: str, has_keys: bool) -> None:
     """Nothing where the service may listen on `host`; RequestError where it would stand open to others."""
     if has_keys or is_loopback(host):
         return
-    raise RequestError(
-        f"without an API key the service answers everybody with all rights, so it listens on loopback only, not on "
-        f"{host!r}; make a key first (fairlead keys add) or use --host 127.0.0.1"
-    )
+    raise RequestError(message("open.bind", host=host))
 
 
 def is_loopback(host: str) -> bool:
@@ -232,7 +229,7 @@ def check_host(headers: Headers) -> None:
     host = headers.get("host", "")
     name = host.rpartition("]")[0] + "]" if host.startswith("[") else host.partition(":")[0]
     if not is_loopback(name):
-        raise Problem(403, "without an API key this service answers to localhost only")
+        raise Problem(403, message("open.localhost"))
 
 
 def check_origin(method: str, headers: Headers) -> None:
@@ -258,7 +255,7 @@ def require(principal: Principal | None, right: str) -> Principal:
 def unauthenticated(html: bool = False) -> Problem:
     """Problem 401. Browsers are told to ask for the key as a password."""
     challenge = 'Basic realm="Fairlead", charset="UTF-8"' if html else 'Bearer realm="Fairlead"'
-    detail = "send a key as `Authorization: Bearer KEY` or `X-API-Key: KEY`"
+    detail = message("calls.no_key")
     return Problem(401, detail, headers={"WWW-Authenticate": challenge})
 
 

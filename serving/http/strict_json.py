@@ -11,9 +11,21 @@ from fastapi import Request, Response
 from fastapi.routing import APIRoute
 from starlette.concurrency import run_in_threadpool
 
+from features.messages import message
 from serving.http.problems import Problem
 
 MAX_DEPTH: Final = 32
+_JSON_WORDS: Final = {
+    "Expecting value": "json.value",
+    "Expecting property name enclosed in double quotes": "json.name",
+    "Expecting ':' delimiter": "json.colon",
+    "Expecting ',' delimiter": "json.comma",
+    "Extra data": "json.extra",
+    "Unterminated string starting at": "json.open_text",
+    "Invalid control character at": "json.control",
+    "Invalid \\escape": "json.escape",
+    "Invalid \\uXXXX escape": "json.unicode",
+}
 _INLINE_BYTES: Final = 65_536  # beyond this, parsing would hold up other requests' event loop
 _LARGEST: Final = 2**1023
 
@@ -28,26 +40,32 @@ def parse_json(body: bytes) -> object:
         text = body.decode("utf-8-sig")
         value = json.loads(text, parse_constant=_not_finite, parse_float=_finite)
     except UnicodeDecodeError as error:
-        raise Problem(400, f"the body is not UTF-8 (byte {error.start})", slug="malformed-json") from None
+        raise Problem(400, message("body.no_utf8", byte=error.start), slug="malformed-json") from None
     except json.JSONDecodeError as error:
-        detail = f"the body is not JSON: {error.msg} at line {error.lineno}, column {error.colno}"
+        detail = message("body.no_json", why=json_words(error), line=error.lineno, column=error.colno)
         raise Problem(400, detail, slug="malformed-json") from None
     except RecursionError:
-        raise Problem(422, f"the body is nested deeper than {MAX_DEPTH} levels") from None
+        raise Problem(422, message("body.depth", most=MAX_DEPTH)) from None
     except ValueError:
-        raise Problem(422, "a number has more digits than a double can hold") from None
+        raise Problem(422, message("body.digits")) from None
     _inspect(value, escapes=b"\\u" in body)
     return value
 
 
+def json_words(error: json.JSONDecodeError) -> str:
+    """What is wrong with the JSON, without the place."""
+    code = _JSON_WORDS.get(error.msg)
+    return error.msg if code is None else message(code)
+
+
 def _not_finite(name: str) -> NoReturn:
-    raise Problem(422, f"{name} is not a number that JSON knows; send null or leave the field out")
+    raise Problem(422, message("body.not_finite", found=name))
 
 
 def _finite(text: str) -> float:
     value = float(text)
     if not math.isfinite(value):
-        raise Problem(422, "a number is too large to be finite")
+        raise Problem(422, message("body.too_large_number"))
     return value
 
 
@@ -66,16 +84,16 @@ def _inspect(value: object, *, escapes: bool) -> None:
                 if escapes:
                     _real_text(item)
             elif isinstance(item, int) and not -_LARGEST < item < _LARGEST:
-                raise Problem(422, "a number is too large to be finite")
+                raise Problem(422, message("body.too_large_number"))
         if not below:
             return
         level = below
-    raise Problem(422, f"the body is nested deeper than {MAX_DEPTH} levels")
+    raise Problem(422, message("body.depth", most=MAX_DEPTH))
 
 
 def _real_text(text: str) -> None:
     if "\x00" in text or any("\ud800" <= character <= "\udfff" for character in text):
-        raise Problem(422, "a text holds NUL or half a surrogate pair, which is no text")
+        raise Problem(422, message("body.no_text"))
 
 
 class StrictRequest(Request):
@@ -99,7 +117,7 @@ class StrictRoute(APIRoute):
 
         async def handle(request: Request) -> Response:
             if takes_body and not _is_json(request.headers.get("content-type", "")):
-                raise Problem(415, "send the body as application/json (Content-Type)")
+                raise Problem(415, message("body.content_type"))
             return await inner(StrictRequest(request.scope, request.receive))
 
         return handle

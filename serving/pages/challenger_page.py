@@ -6,6 +6,7 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Response
 
+from features.messages import in_language
 from serving.comparison import FEWEST_LEADS, FEWEST_WINS, Comparison
 from serving.pages.visit import Visit, visits
 from serving.reports.tables import Cell, Row, TableView, numeric, text
@@ -24,7 +25,7 @@ def challenger(visit: Annotated[Visit, visits("models")]) -> Response:
     context = {
         "named": named,
         "champion": None if unit is None else unit.version,
-        "refused": core.shadow.refused,
+        "refused": in_language(core.shadow.refused, visit.lang),
         "counted": _counted(visit, found, core.shadow.failed, core.shadow.skipped),
         "agreement": _agreement(visit, found),
         "worth": _worth(visit, found),

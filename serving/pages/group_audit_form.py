@@ -8,6 +8,7 @@ import structlog
 from fastapi import APIRouter, Response
 
 from features.errors import RequestError
+from features.messages import in_language, message
 from features.moments import parse
 from serving.group_audit import audit, parse_groups
 from serving.pages.group_audit_page import audit_context
@@ -37,7 +38,7 @@ def show(sent: Annotated[Sent, sends("group_audit", _LONGEST)]) -> Response:
         since, until = (_day(visit, fields.get(name, "")) for name in ("since", "until"))
         found = audit(core, groups, since, until)
     except RequestError as error:
-        return _form(visit, fields, visit.t("group_audit_form.wrong", why=error))
+        return _form(visit, fields, visit.t("group_audit_form.wrong", why=in_language(error, visit.lang)))
     reader, n = visit.principal, len(groups.attributes)
     _log.info("group_audit_read", role=reader.role, subject=reader.subject, n_attributes=n)
     return visit.page("group_audit_found.html.j2", audit_context(found, visit.lang))
@@ -60,4 +61,4 @@ def _day(visit: Visit, text: str) -> int | None:
     try:
         return parse(text, visit.book.zone)
     except (ValueError, OverflowError):
-        raise RequestError(visit.t("group_audit_form.bad_day", day=text[:40])) from None
+        raise RequestError(message("groups.day", day=text[:40])) from None

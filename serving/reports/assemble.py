@@ -13,6 +13,7 @@ import pandas as pd
 from features import moments
 from features.config import Config
 from features.errors import RequestError
+from features.messages import message
 from features.moments import DAY
 from features.outcomes import contributions as contributions_of
 from features.panel import build_panel, is_sales
@@ -57,12 +58,12 @@ def build_payload(
     chosen = _chosen_month(world, month)
     panel = unit.contribution.panel
     if panel is None:
-        raise RequestError("the release holds no contribution model, so there are no drivers to explain; train anew")
+        raise RequestError(message("report.no_model"))
     outside = outside or Outside()
     top = outside.against == "top"
     rows = _panel_rows(world, unit, range(chosen - (TOP_MONTHS if top else RANK_MONTHS) + 1, chosen + 1))
     if not (rows["month"] == chosen).any():
-        raise RequestError(f"month {moments.month_text(chosen)}: no sales rep was there at its start")
+        raise RequestError(message("report.nobody", month=moments.month_text(chosen)))
     mapping = driver_map(panel.features)
     made = explain_panel(panel, rows)
     now = (rows["month"] == chosen).to_numpy()
@@ -122,8 +123,12 @@ def _chosen_month(world: World, month: int | None) -> int:
         return last
     if month > last:
         raise RequestError(
-            f"month {moments.month_text(month)} has not ended as of {moments.iso(world.as_of, zone)[:10]}; "
-            f"the last whole month is {moments.month_text(last)}"
+            message(
+                "report.not_ended",
+                month=moments.month_text(month),
+                day=moments.iso(world.as_of, zone)[:10],
+                last=moments.month_text(last),
+            )
         )
     return month
 

@@ -16,6 +16,7 @@ from typing import Final
 
 from sqlalchemy import func, select
 
+from features.messages import message
 from serving.store import schema
 from serving.store.session import Session, to_object, to_text
 
@@ -134,7 +135,7 @@ class LogReader(Session):
             previous, expected = row.hash, expected + 1
         newest = self.connection.execute(select(func.max(schema.decisions.c.last_seq))).scalar() or 0
         if newest >= expected:
-            return Verification(False, expected - 1, previous, expected, "entries are missing at the end")
+            return Verification(False, expected - 1, previous, expected, message("log.short"))
         return Verification(True, expected - 1, previous)
 
     def _chain(self) -> Iterator[_Row]:
@@ -221,15 +222,15 @@ class _Row:
 
 def _fault(row: _Row, expected: int, previous: str, erased: set[int], rewritten: Mapping[int, str]) -> str:
     if row.seq != expected:
-        return f"entry {expected} is missing; the next is {row.seq}"
+        return message("log.gap", entry=expected, next=row.seq)
     if row.previous != previous:
-        return "the entry does not follow the one before it"
+        return message("log.order")
     if link(previous, row.seq, row.kind, row.at, row.logged_at, row.digest) != row.hash:
-        return "the entry was changed"
+        return message("log.changed")
     if row.body is None or row.salt is None:
-        return "" if row.seq in erased else "the payload is gone without a logged erasure"
+        return "" if row.seq in erased else message("log.gone")
     if payload_digest(row.salt, row.lead_id, row.rep_id, row.body) != rewritten.get(row.seq, row.digest):
-        return "the payload was changed"
+        return message("log.payload_changed")
     return ""
 
 

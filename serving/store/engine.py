@@ -22,6 +22,7 @@ from sqlalchemy.engine import URL
 from sqlalchemy.exc import ArgumentError, DBAPIError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
+from features.messages import message
 from serving.store import schema
 from serving.store.alerts import AlertReader
 from serving.store.chain import GENESIS, LogReader
@@ -140,7 +141,7 @@ class Store:
             raise RuntimeError("a store transaction is open in this thread already; pass it on instead")
         # Threads queue here: SQLite's own waiting sleeps in steps and lets late comers overtake.
         if not self._writer.acquire(timeout=self._wait_seconds):
-            raise StoreBusyError(f"the store was busy for {self._wait_seconds:g} seconds; try again")
+            raise StoreBusyError(message("store.waited", seconds=self._wait_seconds))
         self._writing.now = True
         try:
             with _translated(), self._turn() as connection:
@@ -185,7 +186,7 @@ class Store:
         It is a backup and can be opened as a store.
         """
         if path.exists():
-            raise StoreError(f"{path} is there already; a copy never writes over anything")
+            raise StoreError(message("store.copy_there", path=str(path)))
         if self.dialect == "sqlite":
             with _translated(), self._engine.connect() as connection:
                 raw = connection.connection.driver_connection
@@ -213,7 +214,7 @@ class Store:
             assert isinstance(raw, sqlite3.Connection)
             busy = raw.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]
         if busy:
-            raise StoreBusyError("a reader still sees the store as it was before; run the same command again later")
+            raise StoreBusyError(message("store.reader"))
 
     def find_key(self, key: str) -> ApiKey | None:
         """The key that `key` is, unless revoked or unknown."""
@@ -240,16 +241,16 @@ def store_url(where: Path | str) -> URL:
     try:
         url = make_url(where.replace("postgres://", "postgresql://", 1) if where.startswith("postgres://") else where)
     except ArgumentError:
-        raise StoreError("the store's URL cannot be read; write sqlite:///PATH or postgresql://...") from None
+        raise StoreError(message("store.no_url")) from None
     if url.drivername == "postgresql":
         return url.set(drivername="postgresql+psycopg")
     if url.drivername == "postgresql+psycopg":
         return url
     if url.get_backend_name() == "sqlite":
         if not url.database or url.database == ":memory:":
-            raise StoreError("the store must outlive the process; write sqlite:///PATH")
+            raise StoreError(message("store.in_memory"))
         return URL.create("sqlite", database=str(Path(url.database).absolute()))
-    raise StoreError(f"the store cannot be kept in {url.get_backend_name()}; use SQLite or PostgreSQL")
+    raise StoreError(message("store.backend", kind=url.get_backend_name()))
 
 
 def _wall_clock() -> int:
@@ -282,7 +283,7 @@ def _sqlite(url: URL, wait_seconds: float) -> Engine:
     try:
         Path(url.database).parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise StoreUnavailableError(f"the store's folder cannot be made: {error}") from error
+        raise StoreUnavailableError(message("store.no_folder", why=str(error))) from error
     engine = create_engine(url, connect_args={"timeout": wait_seconds}, pool_size=10, max_overflow=20)
 
     @event.listens_for(engine, "connect")
@@ -312,7 +313,7 @@ def _wal(connection: sqlite3.Connection, wait_seconds: float) -> None:
             time.sleep(0.01)
             continue
         if mode != "wal":
-            raise StoreUnavailableError("the store's file system cannot share memory between processes (WAL)")
+            raise StoreUnavailableError(message("store.no_wal"))
         return
 
 
@@ -322,13 +323,13 @@ def _translated() -> Iterator[None]:
     try:
         yield
     except PoolTimeoutError as error:
-        raise StoreBusyError("all connections to the store are in use; try again") from error
+        raise StoreBusyError(message("store.connections")) from error
     except OperationalError as error:
         if _is_busy(error):
-            raise StoreBusyError("the store is busy; try again") from error
-        raise StoreUnavailableError(f"the store cannot be used: {_first_line(error)}") from error
+            raise StoreBusyError(message("store.busy")) from error
+        raise StoreUnavailableError(message("store.unusable", why=_first_line(error))) from error
     except DBAPIError as error:
-        raise StoreUnavailableError(f"the store refused a statement: {_first_line(error)}") from error
+        raise StoreUnavailableError(message("store.refused", why=_first_line(error))) from error
 
 
 def _is_busy(error: DBAPIError) -> bool:

@@ -14,6 +14,7 @@ from typing import Any, Final
 from sqlalchemy import ColumnElement, Table, delete, or_, select, update
 
 from features.errors import RequestError, UnknownLeadError
+from features.messages import message
 from serving.store import schema
 from serving.store.chain import payload_digest
 from serving.store.decisions import DecisionWriter
@@ -43,7 +44,7 @@ class ErasureWriter(DecisionWriter):
         Places taken stay counted under a name that leads nowhere. The chain still verifies.
         """
         if self.decision(lead_id) is None and lead_id not in self._leads_of_events():
-            raise UnknownLeadError(f"no decision about lead {lead_id!r} is on record, nor any event")
+            raise UnknownLeadError(message("unknown.lead_or_event", lead=lead_id))
         return self.erase_leads([lead_id], at=at, by=by, reason=reason).n_payloads
 
     def erase_leads(self, lead_ids: Collection[str], *, at: int, by: str, reason: str = "") -> Erased:
@@ -88,17 +89,14 @@ class ErasureWriter(DecisionWriter):
         mine = select(places.c.week).where(places.c.rep_id == rep_id, places.c.week >= week).limit(1)
         busy = self.connection.execute(mine).scalar()
         if busy is not None:
-            raise RequestError(
-                f"rep {rep_id!r} has places in {busy}, by which his capacity counts;"
-                " enter left_on in reps and erase him once that week is over"
-            )
+            raise RequestError(message("erase.busy", rep=rep_id, week=busy))
         self._overwrite_deleted()
         alias = f"erased:{self.next_seq()}"
         digests = self._rename_payloads(rep_id, alias)
         n_renamed = len(digests) + self._rename_rows(rep_id, alias)
         n_rows = self._edit_events(rep_id, lambda row: _without_rep(row, rep_id))
         if not n_renamed + n_rows:
-            raise RequestError(f"the store says nothing about rep {rep_id!r}")
+            raise RequestError(message("unknown.rep_store", rep=rep_id))
         self._drop_messages(rep_id)
         self.append("erasure", at, None, None, {"seqs": [], "rewritten": digests, "by": by, "reason": reason})
         return Erased(n_renamed=n_renamed, n_event_rows=n_rows)

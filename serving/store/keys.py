@@ -17,6 +17,7 @@ from typing import Final
 from sqlalchemy import func, select, update
 
 from features.errors import RequestError
+from features.messages import message
 from serving.store import schema
 from serving.store.chain import LogWriter
 from serving.store.session import Session, to_text
@@ -82,9 +83,9 @@ class KeyWriter(LogWriter, KeyReader):
     def add_key(self, role: str, subject: str) -> str:
         """The new key, which nobody can show again."""
         if role not in ROLES:
-            raise RequestError(f"role {role!r} is unknown; one of {', '.join(ROLES)}")
+            raise RequestError(message("key.role", role=role, roles=tuple(ROLES)))
         if not subject:
-            raise RequestError("a key needs a subject: the rep_id, the manager_id or team_id, or a system's name")
+            raise RequestError(message("key.subject"))
         key_id, secret, salt, now = secrets.token_hex(6), secrets.token_urlsafe(32), secrets.token_hex(16), self.clock()
         self.connection.execute(
             schema.api_keys.insert().values(
@@ -98,7 +99,7 @@ class KeyWriter(LogWriter, KeyReader):
         """Make a key worthless at once. RequestError where there is no such key; twice is no error."""
         table = schema.api_keys
         if self.connection.execute(select(table.c.key_id).where(table.c.key_id == key_id)).first() is None:
-            raise RequestError(f"no key {key_id!r}; `fairlead keys list` shows them")
+            raise RequestError(message("key.unknown", key=key_id))
         now = self.clock()
         self.connection.execute(
             update(table).where(table.c.key_id == key_id, table.c.revoked_at.is_(None)).values(revoked_at=now)

@@ -29,6 +29,7 @@ from sqlalchemy import (
 )
 
 from features.errors import FairleadError
+from features.messages import message
 
 VERSION: Final = 4
 
@@ -210,9 +211,7 @@ def migrate(connection: Connection, now: int) -> None:
     """
     found = found_version(connection)
     if found > VERSION:
-        raise StoreVersionError(
-            f"the store has schema version {found}, this Fairlead knows {VERSION}; install the newer Fairlead"
-        )
+        raise StoreVersionError(message("store.version", found=found, known=VERSION))
     if found == VERSION:
         return
     if found == 1:

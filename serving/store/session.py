@@ -11,6 +11,7 @@ from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError
 
 from features.errors import FairleadError
+from features.messages import message
 
 Clock = Callable[[], int]
 Json = Mapping[str, object]
@@ -73,7 +74,7 @@ def to_object(text: str) -> dict[str, object]:
     """The JSON object of `text`, keys in the order written, floats exact."""
     value = json.loads(text)
     if not isinstance(value, dict):
-        raise StoreError("the store holds JSON that is no object where it should be one")
+        raise StoreError(message("store.no_object"))
     return value
 
 
@@ -81,5 +82,5 @@ def to_rows(text: str) -> list[dict[str, object]]:
     """The JSON array of objects of `text`."""
     value = json.loads(text)
     if not isinstance(value, Sequence) or isinstance(value, str):
-        raise StoreError("the store holds JSON that is no list where it should be one")
+        raise StoreError(message("store.no_list"))
     return list(value)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from features.config import Config, Incoming
 from features.errors import ConfigError
+from features.messages import message
 from serving.store import MESSAGE_KINDS, Subscription
 from serving.webhooks.signing import secret_bytes
 
@@ -55,13 +56,13 @@ def _secret(section: str, variable: str, given: str) -> str:
     """The secret; the environment's wins, so that the file need not hold one."""
     secret = (os.environ.get(variable) or given).strip()
     if not secret:
-        raise ConfigError(f"{section} has no secret; set {variable}, or secret = in the settings")
+        raise ConfigError(message("hook.secret_missing", section=section, variable=variable))
     try:
         right = len(secret_bytes(secret)) >= _LEAST_SECRET
-    except ValueError as error:
-        raise ConfigError(f"{section}: {error}") from None
+    except ValueError:
+        raise ConfigError(message("hook.secret_base64", section=section)) from None
     if not right:
-        raise ConfigError(f"{section}: a secret has at least {_LEAST_SECRET} bytes")
+        raise ConfigError(message("hook.secret_short", section=section, least=_LEAST_SECRET))
     return secret
 
 

@@ -17,6 +17,8 @@ import re
 from collections.abc import Mapping
 from typing import Final
 
+from features.messages import message
+
 TOLERANCE_SECONDS: Final = 300
 _PREFIX: Final = "whsec_"
 # What HubSpot decodes in the URI before it signs; a %3F stays where it does not begin the query.
@@ -56,13 +58,13 @@ def check_standard(secret: str, headers: Mapping[str, str], body: bytes, now: fl
     message_id, stamp = headers.get("webhook-id", ""), headers.get("webhook-timestamp", "")
     given = headers.get("webhook-signature", "")
     if not message_id or not stamp or not given:
-        raise SignatureError("the headers webhook-id, webhook-timestamp and webhook-signature are all needed")
+        raise SignatureError(message("signature.standard_headers"))
     if len(message_id) > 200 or not message_id.isascii():
-        raise SignatureError("webhook-id has more than 200 characters, or others than ASCII")
+        raise SignatureError(message("signature.message_id"))
     _check_time(stamp, "webhook-timestamp", 1.0, now)
     wanted = sign(secret, message_id, int(stamp), body).encode()
     if not any(hmac.compare_digest(one.encode(), wanted) for one in given.split(" ")):
-        raise SignatureError("webhook-signature does not fit the body and the secret")
+        raise SignatureError(message("signature.standard"))
     return message_id
 
 
@@ -70,11 +72,11 @@ def check_hubspot(secret: str, headers: Mapping[str, str], method: str, uri: str
     """Nothing where HubSpot's third signature fits; SignatureError otherwise. `uri`: as HubSpot called it."""
     stamp, given = headers.get("x-hubspot-request-timestamp", ""), headers.get("x-hubspot-signature-v3", "")
     if not stamp or not given:
-        raise SignatureError("the headers X-HubSpot-Signature-v3 and X-HubSpot-Request-Timestamp are both needed")
+        raise SignatureError(message("signature.hubspot_headers"))
     _check_time(stamp, "X-HubSpot-Request-Timestamp", 1_000.0, now)
     wanted = hubspot_signature(secret, method, uri, body, stamp)
     if not hmac.compare_digest(given.encode(), wanted.encode()):
-        raise SignatureError("X-HubSpot-Signature-v3 does not fit method, address, body, time and secret")
+        raise SignatureError(message("signature.hubspot"))
 
 
 def hubspot_signature(secret: str, method: str, uri: str, body: bytes, stamp: str) -> str:
@@ -89,11 +91,11 @@ def hubspot_signature(secret: str, method: str, uri: str, body: bytes, stamp: st
 def check_shared(secret: str, given: str) -> None:
     """Nothing where the shared secret is right; SignatureError otherwise."""
     if not given or not hmac.compare_digest(given.encode(), secret.encode()):
-        raise SignatureError("the shared secret is missing or wrong: send it as X-Fairlead-Secret, or as ?key=")
+        raise SignatureError(message("signature.shared"))
 
 
 def _check_time(stamp: str, name: str, per_second: float, now: float) -> None:
     if not (stamp.isascii() and stamp.isdigit() and len(stamp) <= 16):
-        raise SignatureError(f"{name} is no Unix time")
+        raise SignatureError(message("signature.no_time", header=name))
     if abs(int(stamp) / per_second - now) > TOLERANCE_SECONDS:
-        raise SignatureError(f"{name} is more than five minutes from now")
+        raise SignatureError(message("signature.old", header=name))

@@ -16,6 +16,7 @@ from features.messages import CATALOGUE, Message, from_stored, in_language, mess
 from features.messages.lead_columns import LEAD_COLUMNS
 from features.messages.operation import OPERATION
 from features.messages.requests import REQUESTS
+from features.messages.settings import SETTINGS
 from features.messages.tables import TABLES
 from features.messages.training import TRAINING
 
@@ -52,7 +53,7 @@ def test_both_languages_name_the_same_values(code):
 
 
 def test_no_code_stands_in_two_catalogues():
-    assert len(CATALOGUE) == sum(map(len, (TABLES, LEAD_COLUMNS, TRAINING, OPERATION, REQUESTS)))
+    assert len(CATALOGUE) == sum(map(len, (TABLES, SETTINGS, LEAD_COLUMNS, TRAINING, OPERATION, REQUESTS)))
 
 
 def test_codes_are_used_as_they_are_written():
@@ -73,7 +74,10 @@ def test_no_code_is_dead():
         for path in (ROOT / package).rglob("*.py")
         if path.parent.name != "messages"
     )
-    families = ("kind.", "group.", "by.", "choice.", "routing.", "drift_kind.", "drift_name.")  # made from their values
+    # made from their values
+    families = (
+        "kind.", "field.", "level.", "place.", "group.", "by.", "choice.", "routing.", "drift_kind.", "drift_name.",
+    )  # fmt: skip
     dead = [code for code in CATALOGUE if f'"{code}"' not in source and not code.startswith(families)]
     assert dead == []
     for family in families:

@@ -9,6 +9,7 @@ import pytest
 from starlette.testclient import TestClient
 
 from features.errors import DataError, Fault, NoReleaseError, UnknownLeadError, UnknownRepError
+from features.messages import message
 from serving.http.app import create_app
 from serving.http.protocol import ConflictError, MetricsSnapshot, Team
 from serving.store import ApiKey, UnknownWarningError
@@ -48,7 +49,7 @@ class FakeService:
     def assign(self, lead, *, decided_at, lang):
         self._called("assign", dict(lead), decided_at, lang)
         if "lead_id" not in lead:
-            raise DataError([Fault("leads", 1, "lead_id", "", "is required")])
+            raise DataError([Fault("leads", 1, "lead_id", "", message("cell.empty"))])
         known = lead["lead_id"] in self.made
         decision = self.made.get(lead["lead_id"]) or self.put(lead["lead_id"], "R1")
         body = json.dumps({**decision, "lang": lang}, ensure_ascii=False, indent=1).encode()
@@ -88,7 +89,7 @@ class FakeService:
     def add_events(self, table, rows, *, sender):
         self._called("add_events", table, list(rows), sender)
         faults = [
-            Fault(table, i + 1, "rep_id", str(row.get("rep_id")), "is no rep that the tables know")
+            Fault(table, i + 1, "rep_id", str(row.get("rep_id")), message("table.not_found", where="reps.rep_id"))
             for i, row in enumerate(rows)
             if row.get("rep_id") not in TEAMS
         ]

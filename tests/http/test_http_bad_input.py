@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -13,6 +14,8 @@ from serving.http.problems import Problem
 from serving.http.strict_json import MAX_DEPTH, parse_json
 
 JSON = {"content-type": "application/json"}
+HAN = re.compile("[\u4e00-\u9fff]")
+ENGLISH = re.compile("[a-z]{2,} [a-z]{2,}", re.IGNORECASE)  # two words in a row; names of fields stand alone
 
 
 def lead(value):
@@ -58,6 +61,11 @@ def test_a_bad_body_is_a_problem(client, name, body, status):
     assert found.status_code == status, f"{name}: {found.text}"
     assert found.headers["content-type"] == "application/problem+json"
     assert found.json()["detail"]
+    asked = {**JSON, "accept-language": "zh-CN"}
+    chinese = client.post("/v1/assignments", content=body, headers=asked).json()
+    for text in (chinese["title"], chinese["detail"], *(one["rule"] for one in chinese.get("errors", ()))):
+        assert HAN.search(text), f"{name}: {text}"
+        assert not ENGLISH.search(text), f"{name}: {text}"
 
 
 def test_what_was_sent_is_not_echoed(client, problem):

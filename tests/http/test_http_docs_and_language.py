@@ -6,6 +6,7 @@ import re
 
 import pytest
 
+from features.messages import message
 from serving.http.negotiation import choose_language
 
 
@@ -44,6 +45,13 @@ def test_problems_are_told_in_the_callers_language(client):
     chinese = client.get("/v1/assignments/none?lang=zh").json()["title"]
     assert (english, chinese) == ("There is no such thing", "找不到所请求的内容")
     assert client.get("/v1/nothing?lang=zh").json()["title"] == chinese
+
+
+def test_why_the_service_is_not_ready_is_told_in_the_callers_language(client, service, monkeypatch):
+    why = message("release.fallback", why=message("release.no_fit"))
+    monkeypatch.setattr(service, "ready", lambda: {"ok": True, "reasons": [why]})
+    assert client.get("/readyz").json()["reasons"] == ["no promoted release fits: routing by hard rules and least load"]
+    assert client.get("/readyz?lang=zh").json()["reasons"] == ["没有适用的已启用版本：按硬性规则和最小负荷分配"]
 
 
 def test_every_operation_is_documented_with_an_example(client):

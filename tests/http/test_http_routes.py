@@ -136,7 +136,7 @@ def test_events_are_202_or_every_bad_row(client, service, problem):
         "row": 2,
         "column": "rep_id",
         "value": "nobody0",
-        "rule": "is no rep that the tables know",
+        "rule": "not found in reps.rep_id",
     }
 
 

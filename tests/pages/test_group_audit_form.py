@@ -45,6 +45,24 @@ def test_groups_that_cannot_be_read_come_back_with_what_was_pasted(town):
         assert fields["groups"].partition("\r")[0].partition("\n")[0] in answer.text
 
 
+def test_what_is_wrong_with_the_groups_is_told_in_chinese(town):
+    browser, seat = town.client(), town.seats()[0]
+    for fields, said in (
+        ({"groups": "rep_id\nR001"}, "无法比较：群体：需要 rep_id 列和至少一个群体列。"),
+        ({"groups": f"rep_id,g,g\n{seat.rep_id},a,b"}, "每列都要有列名，且不得重复；现有列名：rep_id、g、g。"),
+        ({"groups": f"rep_id,g\n{seat.rep_id},a,b"}, "第 2 行有 3 个单元格，而表头有 2 列。"),
+        ({"groups": f"rep_id,g\n{seat.rep_id},a\n{seat.rep_id},b"}, "每名销售只能出现一次，且不能为空。"),
+        ({"groups": cells(town) + "\r\nNOBODY\tokapi"}, "reps 中没有 rep_id 'NOBODY'（共 1 个）。"),
+        ({"groups": cells(town, name="source")}, "不得作为特征"),
+        ({"groups": cells(town), "since": "昨天"}, "昨天 不是日期；请写成 YYYY-MM-DD。"),
+        ({"groups": cells(town), "since": "2190-01-01"}, "该期间没有自动分配，无可比较。"),
+    ):
+        token = town.token_of(browser.get("/group-audit").text)
+        answer = browser.post("/group-audit?lang=zh", data={"token": token, **fields})
+        assert answer.status_code == 422
+        assert said in town.Page(answer.text).text()
+
+
 def test_a_form_of_nobody_is_refused(town):
     assert town.client().post("/group-audit", data={"token": "1.00", "groups": cells(town)}).status_code == 403
 

@@ -6,7 +6,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Path, Query, Response
 
-from features.errors import UnknownRepError
+from features.errors import UnknownRepError, said
 from features.messages import message
 from serving.http.calls import Call, answer, given, needs
 from serving.http.problems import Problem
@@ -103,7 +103,7 @@ def override(lead_id: LeadId, body: OverrideRequest, call: Annotated[Call, needs
             lead_id, rep_id=body.rep_id, by=body.by, reason=body.reason, force=body.force, lang=call.lang
         )
     except UnknownRepError as error:
-        raise Problem(422, str(error)) from error
+        raise Problem(422, said(error)) from error
     return answer(visible_decision(scope, decision, lead_id), lang=call.lang)
 
 
@@ -123,5 +123,5 @@ def parse_cursor(text: str | None) -> int | None:
     if text is None or text == "":
         return None
     if not (text.isascii() and text.isdigit()) or int(text) >= 2**63:
-        raise Problem(422, "cursor is not one that this service gave")
+        raise Problem(422, message("asked.cursor"))
     return int(text)

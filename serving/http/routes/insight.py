@@ -136,7 +136,7 @@ def what_if(
 ) -> Response:
     """What the model would forecast, and apart from it what an effect estimate says, where one is supported."""
     if by_id is None and level != "company":
-        raise Problem(422, f"id: a what-if at level {level} names one {level}")
+        raise Problem(422, message("asked.what_if_id", level=level, one=message(f"level.{level}")))
     check_level(call.scope(), level, by_id)
     changes = Changes((), follow_up_ratio, lead_share, absence_days)
     return answer(call.service.what_if(level, by_id, changes, lang=call.lang), lang=call.lang)

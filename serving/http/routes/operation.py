@@ -6,8 +6,10 @@ from typing import Annotated
 
 from fastapi import APIRouter, Request, Response
 
+from features.messages import in_language
 from serving.http.calls import Call, answer, needs
 from serving.http.metrics import Metrics
+from serving.http.problems import language_of
 from serving.http.protocol import ServiceProtocol
 from serving.http.schemas import RuleModeRequest, answers, problems
 from serving.http.security import is_local_call, require
@@ -133,6 +135,9 @@ def readyz(request: Request) -> Response:
     is_ready = bool(state.get("ok"))
     if request.state.principal is None and not _is_local(request):
         state = {"ok": is_ready}
+    reasons = state.get("reasons")
+    if isinstance(reasons, list):
+        state = {**state, "reasons": [in_language(one, language_of(request)) for one in reasons]}
     response = answer(state, 200 if is_ready else 503)
     if not is_ready:
         response.headers["Retry-After"] = "5"

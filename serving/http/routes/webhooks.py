@@ -9,6 +9,7 @@ from fastapi import APIRouter, Request, Response
 from starlette.concurrency import run_in_threadpool
 
 from features.config import Incoming
+from features.errors import said
 from features.messages import message
 from serving.http.calls import answer
 from serving.http.guessing import Guesses, webhook_guess
@@ -105,7 +106,7 @@ def _proved(request: Request, sender: Incoming, check: Callable[[], str | None])
         found = check() or ""
     except SignatureError as error:
         guesses.failed(guess)
-        raise Problem(401, str(error), headers={"WWW-Authenticate": "Signature"}) from None
+        raise Problem(401, said(error), headers={"WWW-Authenticate": "Signature"}) from None
     guesses.right(guess)
     return found
 
