@@ -89,7 +89,7 @@ class FeatureSpec:
     def describe(self) -> list[tuple[str, str, str, str, str, str]]:
         """(name, unit, window, meaning in English, in Chinese, group) of every feature, categories last."""
         rows = [(d.name, d.unit, d.window, d.meaning_en, d.meaning_zh, d.group) for d in self.definitions()]
-        known = {"source": "来源", "territory": "地区", "industry": "行业"}
+        known = {"source": "来源", "territory": "区域", "industry": "行业"}
         rows += [
             (name, "category", "", f"lead column {name}", f"线索的{known.get(name, name)}", "leads")
             for name in self.lead_categorical
@@ -102,7 +102,7 @@ class FeatureSpec:
         return {row[0]: row[5] for row in self.describe()}
 
 
-_REP_MEANINGS: Final = {"rep_team": ("team", "所在团队"), "rep_territories": ("listed territories", "负责的地区")}
+_REP_MEANINGS: Final = {"rep_team": ("team", "所在团队"), "rep_territories": ("listed territories", "负责的区域")}
 
 
 def rep_texts(reps: pd.DataFrame) -> dict[str, pd.Series]:

@@ -50,7 +50,8 @@ def model_card(report: Mapping[str, Any], lang: str) -> str:
     parts += [f"## {words['quality_title']}", words["conversion"].format(**numbers)]
     parts += [words["calibration"].format(**numbers)]
     method = "+".join(name for name, _ in choice["weights"])
-    parts += [words["forecast"].format(method=method) + " " + words[choice["reason"]]]
+    between = "" if lang == "zh" else " "
+    parts += [words["forecast"].format(method=method) + between + words[choice["reason"]]]
     parts += _method_table(report, words)
     parts += [f"### {words['by_segment']}"]
     parts += _table(words["conversion_head"], [_conversion_row(row, lang) for row in report["segments"]["conversion"]])
@@ -64,7 +65,7 @@ def data_sheet(report: Mapping[str, Any], lang: str) -> str:
     """Origin, tables, columns used and left out, people, gaps."""
     texts = _texts(lang)
     words, numbers, data = texts["data"], _numbers(report, lang), report["data"]
-    columns = ", ".join(data["lead_columns"]) or texts["none"]
+    columns = ("、" if lang == "zh" else ", ").join(data["lead_columns"]) or texts["none"]
     parts = [f"# {words['title'].format(**numbers)}"]
     parts += [f"## {words['origin_title']}", words["origin"]]
     parts += [f"## {words['tables_title']}"]

@@ -61,7 +61,7 @@ OPERATION: Final[Mapping[str, tuple[str, str]]] = {
             "rep {rep!r} has places in {week}, by which his capacity counts; "
             "enter left_on in reps and erase him once that week is over"
         ),
-        "销售 {rep!r} 在 {week} 尚占用名额，其容量据此计算；请在 reps 中填写 left_on，待该周结束后再删除",
+        "销售 {rep!r} 在 {week} 尚占用名额，其名额据此计算；请在 reps 中填写 left_on，待该周结束后再删除",
     ),
     # -- key
     "key.revoked": ("{key} is revoked.", "密钥 {key} 已吊销。"),
@@ -107,48 +107,54 @@ OPERATION: Final[Mapping[str, tuple[str, str]]] = {
         "The log is whole: {n} entries, head {head}.",
         "日志完整：共 {n} 条，末条哈希 {head}。",
     ),
+    # -- what SQLite says
+    "sqlite.full": ("database or disk is full", "磁盘已满"),
+    "sqlite.disk": ("disk I/O error", "磁盘读写出错"),
+    "sqlite.closed": ("unable to open database file", "无法打开数据库文件"),
+    "sqlite.read_only": ("attempt to write a readonly database", "数据库只读，无法写入"),
+    "sqlite.foreign": ("file is not a database", "该文件不是数据库"),
+    "sqlite.malformed": ("database disk image is malformed", "数据库文件已损坏"),
     # -- store
-    "store.waited": ("the store was busy for {seconds:g} seconds; try again", "存储库已忙 {seconds:g} 秒；请重试"),
+    "store.waited": ("the store was busy for {seconds:g} seconds; try again", "数据库已忙 {seconds:g} 秒；请重试"),
     "store.copy_there": (
         "{path} is there already; a copy never writes over anything",
         "{path} 已经存在；备份绝不覆盖任何文件",
     ),
     "store.reader": (
         "a reader still sees the store as it was before; run the same command again later",
-        "仍有读取方在看存储库的旧状态；请稍后再次运行同一命令",
+        "仍有读取方在使用数据库的旧状态；请稍后再次运行同一命令",
     ),
     "store.no_url": (
         "the store's URL cannot be read; write sqlite:///PATH or postgresql://...",
-        "存储库的 URL 无法识别；请写成 sqlite:///PATH 或 postgresql://...",
+        "数据库的 URL 无法识别；请写成 sqlite:///PATH 或 postgresql://...",
     ),
     "store.in_memory": (
         "the store must outlive the process; write sqlite:///PATH",
-        "存储库须在进程结束后仍然存在；请写成 sqlite:///PATH",
+        "数据库须在进程结束后仍然存在；请写成 sqlite:///PATH",
     ),
     "store.backend": (
         "the store cannot be kept in {kind}; use SQLite or PostgreSQL",
-        "存储库不能放在 {kind} 中；请用 SQLite 或 PostgreSQL",
+        "数据库不能放在 {kind} 中；请用 SQLite 或 PostgreSQL",
     ),
-    "store.no_folder": ("the store's folder cannot be made: {why}", "无法创建存储库所在的文件夹：{why}"),
+    "store.no_folder": ("the store's folder cannot be made: {why}", "无法创建数据库所在的文件夹：{why}"),
     "store.no_wal": (
         "the store's file system cannot share memory between processes (WAL)",
-        "存储库所在的文件系统不支持进程间共享内存（WAL）",
+        "数据库所在的文件系统不支持进程间共享内存（WAL）",
     ),
-    "store.connections": ("all connections to the store are in use; try again", "存储库的连接已全部占用；请重试"),
-    "store.busy": ("the store is busy; try again", "存储库忙；请重试"),
-    "store.unusable": ("the store cannot be used: {why}", "存储库无法使用：{why}"),
-    "store.refused": ("the store refused a statement: {why}", "存储库拒绝了一条语句：{why}"),
+    "store.connections": ("all connections to the store are in use; try again", "数据库的连接已全部占用；请重试"),
+    "store.busy": ("the store is busy; try again", "数据库忙；请重试"),
+    "store.unusable": ("the store cannot be used: {why}", "数据库无法使用：{why}"),
+    "store.refused": ("the store refused a statement: {why}", "数据库拒绝了一条语句：{why}"),
     "store.version": (
         "the store has schema version {found}, this Fairlead knows {known}; install the newer Fairlead",
-        "存储库的结构版本为 {found}，本程序只认识 {known}；请安装更新的 Fairlead",
+        "数据库的结构版本为 {found}，本程序只认识 {known}；请安装更新的 Fairlead",
     ),
-    # -- store
     "store.no_object": (
         "the store holds JSON that is no object where it should be one",
-        "存储库中应为 JSON 对象之处不是对象",
+        "数据库中应为 JSON 对象的内容并非对象",
     ),
     "store.no_list": (
         "the store holds JSON that is no list where it should be one",
-        "存储库中应为 JSON 列表之处不是列表",
+        "数据库中应为 JSON 列表的内容并非列表",
     ),
 }

@@ -104,7 +104,7 @@ REQUESTS: Final[Mapping[str, tuple[str, str]]] = {
     "hook.xml": ("the body is no well-formed XML", "正文不是格式良好的 XML"),
     "hook.ids": ("is a list of 1 to {most} ids", "应为 1 至 {most} 个 id 的列表"),
     "hook.change": ("is neither CREATE nor UPDATE", "既不是 CREATE 也不是 UPDATE"),
-    "hook.is_won": ("a closed opportunity says whether it is won", "已关闭的商机应说明是否赢单"),
+    "hook.is_won": ("a closed opportunity says whether it is won", "已关闭的商机应说明是否成交"),
     "hook.no_secret": (
         "no secret is set for {name}: [incoming.{name}] secret, or FAIRLEAD_INCOMING_SECRET_…",
         "尚未为 {name} 设置密钥：请配置 [incoming.{name}] secret，或环境变量 FAIRLEAD_INCOMING_SECRET_…",
@@ -273,7 +273,7 @@ REQUESTS: Final[Mapping[str, tuple[str, str]]] = {
         "no decision about lead {lead!r} is on record, nor any event",
         "没有关于线索 {lead!r} 的分配记录，也没有相关事件",
     ),
-    "unknown.rep_store": ("the store says nothing about rep {rep!r}", "存储库中没有关于销售 {rep!r} 的任何内容"),
+    "unknown.rep_store": ("the store says nothing about rep {rep!r}", "数据库中没有关于销售 {rep!r} 的任何内容"),
     # -- what a body of JSON lacks; English as Python's parser says it
     "json.value": ("Expecting value", "此处应有一个值"),
     "json.name": ("Expecting property name enclosed in double quotes", "此处应有用双引号括起的名称"),

@@ -10,6 +10,7 @@ from features.messages import in_language
 from serving.comparison import FEWEST_LEADS, FEWEST_WINS, Comparison
 from serving.pages.visit import Visit, visits
 from serving.reports.tables import Cell, Row, TableView, numeric, text
+from serving.texts import joined
 
 router = APIRouter(include_in_schema=False)
 
@@ -40,7 +41,8 @@ def challenger(visit: Annotated[Visit, visits("models")]) -> Response:
 def _counted(visit: Visit, found: Comparison, failed: int, skipped: int) -> str:
     said = visit.t("shadow.counted", n=visit.number(found.n), rest=visit.number(found.n_not_compared))
     if failed or skipped:
-        said += " " + visit.t("shadow.lost", failed=visit.number(failed), skipped=visit.number(skipped))
+        lost = visit.t("shadow.lost", failed=visit.number(failed), skipped=visit.number(skipped))
+        said = joined(visit.lang, said, lost)
     return said
 
 

@@ -37,6 +37,14 @@ from serving.store.shadow import ShadowReader, ShadowWriter
 
 _WAIT_SECONDS: Final = 30.0
 _ADVISORY_KEY: Final = 0x6661_6972_6C65_6164  # "fairlead"
+_SQLITE_WORDS: Final = {  # what SQLite says where an operator can do something about it
+    "database or disk is full": "sqlite.full",
+    "disk I/O error": "sqlite.disk",
+    "unable to open database file": "sqlite.closed",
+    "attempt to write a readonly database": "sqlite.read_only",
+    "file is not a database": "sqlite.foreign",
+    "database disk image is malformed": "sqlite.malformed",
+}
 _BUSY_CODES: Final = ("55P03", "57014", "40001", "40P01")  # lock and statement timeouts, serialisation, deadlock
 
 
@@ -339,4 +347,6 @@ def _is_busy(error: DBAPIError) -> bool:
 
 
 def _first_line(error: DBAPIError) -> str:
-    return str(error.orig).strip().split("\n")[0]
+    first = str(error.orig).strip().split("\n")[0]
+    code = _SQLITE_WORDS.get(first)
+    return first if code is None else message(code)

@@ -60,6 +60,11 @@ def test_a_full_disk_is_503_nothing_acknowledged_is_lost_and_room_brings_it_back
         for i in range(9)
     ]
     assert post(client, "/v1/events", {"table": "activities", "rows": rows}).status_code == 503
+    chinese = client.post("/v1/events?lang=zh", json={"table": "activities", "rows": rows})
+    assert (answer.json()["detail"], chinese.json()["detail"]) == (
+        "the store cannot be used: database or disk is full",
+        "数据库无法使用：磁盘已满",
+    )
     assert client.get("/v1/assignments/L1").status_code == 200, "reading goes on"
     assert client.get("/healthz").status_code == 200
     with store.read() as view:

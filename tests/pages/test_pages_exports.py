@@ -46,7 +46,7 @@ def test_other_cells_stay_as_they_are(word, number):
         assert neutral(word) == word
 
 
-@pytest.mark.parametrize(("lang", "head"), [("en", "Chance of a miss"), ("zh", "未达标可能性")])
+@pytest.mark.parametrize(("lang", "head"), [("en", "Chance of a miss"), ("zh", "未达标概率")])
 def test_downloads_hold_the_forecast(town, lang, head):
     """One row a rep and month with the table's figures; headed in the language; names neutralised; a safe file name."""
     browser = town.client()

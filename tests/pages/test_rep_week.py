@@ -77,7 +77,7 @@ def test_a_week_that_is_not_over_is_compared_with_this_point_of_other_weeks(town
     weeks = [WeekOfLeads(monday - 7 * DAY * k, 10, 100) for k in (3, 2, 1)] + [WeekOfLeads(monday, 3, 30)]
     seat = town.seats()[0]
     assert "which would be" in week_summary(visit(town, "en"), seat, weeks, middle)
-    assert "相当于" in week_summary(visit(town, "zh"), seat, weeks, middle)
+    assert "全周线索的" in week_summary(visit(town, "zh"), seat, weeks, middle)
     assert "which would be" not in week_summary(visit(town, "en"), seat, weeks, end)
     assert is_fewer(visit(town, "en"), weeks, end)
     assert not is_fewer(visit(town, "en"), weeks, monday + DAY // 2)
