@@ -77,7 +77,7 @@ def _is_flag(value: Any) -> str:
 
 
 def _is_account_rule(value: Any) -> str:
-    return "" if isinstance(value, bool) or value == "live" else 'true or false, or "live"'
+    return "" if isinstance(value, bool) or value == "live" else message("must.account_rule")
 
 
 def _is_zone(value: Any) -> str:

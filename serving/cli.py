@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from typer.exceptions import TyperException
 
 from features.errors import DataError, FairleadError, RequestError, system_words
 from features.messages import in_language, message
@@ -556,10 +557,14 @@ def _write_text(out: Path | None, text: str) -> None:
     out.write_text(text, encoding="utf-8", newline="")
 
 
-def _guarded(run: Callable[[], Any]) -> int:
+def _guarded(run: Callable[..., Any]) -> int:
     """Exit code of `run`; what the caller can mend is said in one paragraph, without a traceback."""
     try:
-        run()
+        ended = run(standalone_mode=False)
+    except TyperException as error:
+        return _wrong_usage(error)
+    except typer.Abort:
+        return 1
     except DataError as error:
         typer.echo(error.describe(lang=SPOKEN.get()), err=True)
         return 1
@@ -572,7 +577,19 @@ def _guarded(run: Callable[[], Any]) -> int:
         return 1
     except BrokenPipeError:
         return 0
-    return 0
+    return ended if isinstance(ended, int) else 0
+
+
+def _wrong_usage(error: TyperException) -> int:
+    """Exit code of wrong usage, told in Chinese where that is spoken, else as typer does."""
+    from serving.usage_words import asks_for_chinese, usage_in_chinese
+
+    is_help = type(error).__name__ == "NoArgsIsHelpError"  # help itself is English
+    if not is_help and (SPOKEN.get() == "zh" or asks_for_chinese(sys.argv)):
+        typer.echo(usage_in_chinese(error), err=True)
+    else:
+        error.show()  # type: ignore[attr-defined]  # every error that typer itself raises can be shown
+    return error.exit_code
 
 
 def main() -> None:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from serving.allocator import settle
 from features.messages import in_language, message
+from serving.allocator import settle
 from serving.core import Core
 from serving.http.security import check_bind
 from serving.http.server import run

@@ -61,7 +61,7 @@ OPERATION: Final[Mapping[str, tuple[str, str]]] = {
             "rep {rep!r} has places in {week}, by which his capacity counts; "
             "enter left_on in reps and erase him once that week is over"
         ),
-        "销售 {rep!r} 在 {week} 尚占用名额，其名额据此计算；请在 reps 中填写 left_on，待该周结束后再删除",
+        "销售 {rep!r} 在 {week} 仍占用名额，当周须据此核算；请在 reps 中填写 left_on，待该周结束后再删除",
     ),
     # -- key
     "key.revoked": ("{key} is revoked.", "密钥 {key} 已吊销。"),
@@ -69,7 +69,7 @@ OPERATION: Final[Mapping[str, tuple[str, str]]] = {
     "key.role": ("role {role!r} is unknown; one of {roles}", "未知的角色 {role!r}；应为下列之一：{roles}"),
     "key.subject": (
         "a key needs a subject: the rep_id, the manager_id or team_id, or a system's name",
-        "密钥需要一个主体：rep_id、manager_id 或 team_id，或系统的名称",
+        "创建密钥须指明主体：rep_id、manager_id 或 team_id，或系统的名称",
     ),
     "key.unknown": (
         "no key {key!r}; `fairlead keys list` shows them",
@@ -115,7 +115,10 @@ OPERATION: Final[Mapping[str, tuple[str, str]]] = {
     "sqlite.foreign": ("file is not a database", "该文件不是数据库"),
     "sqlite.malformed": ("database disk image is malformed", "数据库文件已损坏"),
     # -- store
-    "store.waited": ("the store was busy for {seconds:g} seconds; try again", "数据库已忙 {seconds:g} 秒；请重试"),
+    "store.waited": (
+        "the store was busy for {seconds:g} seconds; try again",
+        "数据库已持续繁忙 {seconds:g} 秒；请重试",
+    ),
     "store.copy_there": (
         "{path} is there already; a copy never writes over anything",
         "{path} 已经存在；备份绝不覆盖任何文件",
@@ -142,7 +145,7 @@ OPERATION: Final[Mapping[str, tuple[str, str]]] = {
         "数据库所在的文件系统不支持进程间共享内存（WAL）",
     ),
     "store.connections": ("all connections to the store are in use; try again", "数据库的连接已全部占用；请重试"),
-    "store.busy": ("the store is busy; try again", "数据库忙；请重试"),
+    "store.busy": ("the store is busy; try again", "数据库繁忙；请重试"),
     "store.unusable": ("the store cannot be used: {why}", "数据库无法使用：{why}"),
     "store.refused": ("the store refused a statement: {why}", "数据库拒绝了一条语句：{why}"),
     "store.version": (

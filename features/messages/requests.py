@@ -98,10 +98,10 @@ REQUESTS: Final[Mapping[str, tuple[str, str]]] = {
         "a notification has an Id of at most 100 characters",
         "每个 Notification 都应有不超过 100 个字符的 Id",
     ),
-    "hook.encoding": ("the body is not UTF-8", "正文不是 UTF-8 编码"),
+    "hook.encoding": ("the body is not UTF-8", "请求体不是 UTF-8 编码"),
     "hook.doctype": ("a message has no doctype and no CDATA", "消息不得含 DOCTYPE 或 CDATA"),
-    "hook.depth": ("the body is nested deeper than {most} levels", "正文的嵌套超过 {most} 层"),
-    "hook.xml": ("the body is no well-formed XML", "正文不是格式良好的 XML"),
+    "hook.depth": ("the body is nested deeper than {most} levels", "请求体的嵌套超过 {most} 层"),
+    "hook.xml": ("the body is no well-formed XML", "请求体不是格式良好的 XML"),
     "hook.ids": ("is a list of 1 to {most} ids", "应为 1 至 {most} 个 id 的列表"),
     "hook.change": ("is neither CREATE nor UPDATE", "既不是 CREATE 也不是 UPDATE"),
     "hook.is_won": ("a closed opportunity says whether it is won", "已关闭的商机应说明是否成交"),
@@ -109,7 +109,7 @@ REQUESTS: Final[Mapping[str, tuple[str, str]]] = {
         "no secret is set for {name}: [incoming.{name}] secret, or FAIRLEAD_INCOMING_SECRET_…",
         "尚未为 {name} 设置密钥：请配置 [incoming.{name}] secret，或环境变量 FAIRLEAD_INCOMING_SECRET_…",
     ),
-    "hook.bytes": ("a webhook may have {most:,} bytes", "webhook 正文最多 {most:,} 字节"),
+    "hook.bytes": ("a webhook may have {most:,} bytes", "webhook 请求体最多 {most:,} 字节"),
     # -- asked
     "asked.what_if_numbers": (
         "a what-if takes finite numbers from 0 up, and a follow-up ratio above 0",
@@ -117,7 +117,7 @@ REQUESTS: Final[Mapping[str, tuple[str, str]]] = {
     ),
     "asked.what_if_reps": (
         "a what-if names reps that the forecast does not know: {reps}",
-        "假设情形中有预测不认识的销售：{reps}",
+        "假设情形中含有预测范围之外的销售：{reps}",
     ),
     "asked.month_of": (
         "month {month!r}: as of {day} there are forecasts for {months}",
@@ -160,7 +160,7 @@ REQUESTS: Final[Mapping[str, tuple[str, str]]] = {
     # -- calls
     "calls.failed": (
         "the request was not answered; the log tells why under this request_id",
-        "请求未能得到答复；原因见日志中的这个 request_id",
+        "请求未能完成；可在日志中按此 request_id 查找原因",
     ),
     "calls.no_key": (
         "send a key as `Authorization: Bearer KEY` or `X-API-Key: KEY`",
@@ -189,11 +189,11 @@ REQUESTS: Final[Mapping[str, tuple[str, str]]] = {
     "groups.day": ("{day} is not a date; write YYYY-MM-DD", "{day} 不是日期；请写成 YYYY-MM-DD"),
     "groups.no_decision": (
         "no automated decision stands in the period; nothing can be compared",
-        "该期间没有自动分配，无可比较",
+        "该期间没有自动分配，无法比较",
     ),
     "groups.too_many": (
         "{path}: column {column} holds more than {most} groups; band its values",
-        "{path}：{column} 列的群体超过 {most} 个；请把取值归并成段",
+        "{path}：{column} 列的群体超过 {most} 个；请合并取值",
     ),
     "groups.is_feature": (
         (
@@ -250,7 +250,7 @@ REQUESTS: Final[Mapping[str, tuple[str, str]]] = {
     ),
     "signature.standard": (
         "webhook-signature does not fit the body and the secret",
-        "webhook-signature 与正文和密钥不符",
+        "webhook-signature 与请求体和密钥不符",
     ),
     "signature.hubspot_headers": (
         "the headers X-HubSpot-Signature-v3 and X-HubSpot-Request-Timestamp are both needed",
@@ -258,7 +258,7 @@ REQUESTS: Final[Mapping[str, tuple[str, str]]] = {
     ),
     "signature.hubspot": (
         "X-HubSpot-Signature-v3 does not fit method, address, body, time and secret",
-        "X-HubSpot-Signature-v3 与方法、地址、正文、时间和密钥不符",
+        "X-HubSpot-Signature-v3 与方法、地址、请求体、时间和密钥不符",
     ),
     "signature.shared": (
         "the shared secret is missing or wrong: send it as X-Fairlead-Secret, or as ?key=",

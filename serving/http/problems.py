@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from typing import Final
+from typing import Any, Final
 
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
@@ -161,7 +161,7 @@ def answer_problem(request: Request, problem: Problem) -> Response:
     return response_of(problem, path=request.url.path, lang=language_of(request), request_id=request_id)
 
 
-def _rule(error: Mapping[str, object]) -> Message:
+def field_rule(error: Mapping[str, Any]) -> Message:
     """What a field must be: in English as pydantic says it, in Chinese by the type of the error."""
     code = f"field.{error['type']}"
     code = code if code in CATALOGUE else "field.other"
@@ -176,7 +176,7 @@ def _places(errors: Sequence[Mapping[str, object]]) -> list[dict[str, str]]:
     for error in errors[:_SHOWN_FAULTS]:
         where = error.get("loc", ())
         parts = [str(part)[:100] for part in where] if isinstance(where, tuple) else []
-        listed.append({"in": parts[0] if parts else "", "field": ".".join(parts[1:]), "rule": _rule(error)})
+        listed.append({"in": parts[0] if parts else "", "field": ".".join(parts[1:]), "rule": field_rule(error)})
     return listed
 
 

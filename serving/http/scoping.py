@@ -127,7 +127,7 @@ def check_level(scope: Scope, level: str | None, id_: str | None) -> None:
         return
     if level == "company" or (level is not None and id_ is not None and not scope.sees(level, id_)):
         if id_:
-            raise Problem(403, message("scope.outside", level=str(level), of=id_))
-        raise Problem(403, message("scope.outside_level", level=str(level)))
+            raise Problem(403, message("scope.outside", level=message(f"level.{level}"), of=id_))
+        raise Problem(403, message("scope.outside_level", level=message(f"level.{level}")))
     if scope.own_only and level == "team":
         raise Problem(403, message("scope.own_only"))

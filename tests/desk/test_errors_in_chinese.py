@@ -138,9 +138,31 @@ def test_options_and_files(told, shell, desk, tmp_path):
     assert "群体文件无法读取：没有这个文件或文件夹" in told("audit-groups", "--groups", str(tmp_path / "no"), *here)
     assert "无法安排试点：所有销售都还没有完整的月份记录" in told("pilot", *here, "--lever", "followups_per_week")
     assert "试点名单无法读取" in told("pilot", *here, "--result", str(tmp_path / "no.csv"))
-    code, _, errors = shell("train", *here, "--promote", "force", "--lang", "zh")
-    assert code == 2
-    assert "请用 --reason 说明原因" in errors
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ("train --promote force", "--promote force：请用 --reason 说明原因（帮助：fairlead train --help）"),
+        ("pilot", "--lever：--lever 与 --result 须给出其一，且只能给出其一"),
+        ("route", "缺少 '--leads'（帮助：fairlead route --help）"),
+        ("synth x --reps 1", "'--reps'：应不小于 2"),
+        ("synth x --reps many", "'--reps'：应为整数"),
+        ("warn --nonsense", "没有选项 --nonsense"),
+        ("warn more", "多余的参数：more"),
+        ("nonsense", "没有命令 'nonsense'"),
+        ("keys nonsense", "没有命令 'nonsense'"),
+    ],
+)
+def test_wrong_usage(shell, words, said):
+    code, out, errors = shell(*words.split(), "--lang", "zh")
+    assert (code, out) == (2, "")
+    assert errors.startswith("用法有误：")
+    assert said in errors
+    assert not ENGLISH.search(errors.replace("fairlead", ""))
+    code, out, errors = shell(*words.split())
+    assert (code, out) == (2, "")
+    assert "Error: " in errors
 
 
 def test_the_settings_language_holds_where_none_is_asked_for(shell, desk, tmp_path):

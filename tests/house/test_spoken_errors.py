@@ -144,3 +144,13 @@ def test_errors_that_people_meet_are_said_in_both_languages():
     found = {path: bare for path, tree in trees().items() if (bare := bare_errors(tree, shown))}
     assert {path: bare for path, bare in found.items() if path not in FILES_OF_CODE} == {}
     assert set(FILES_OF_CODE) <= set(found), "a file that raises no bare text any more needs no exception"
+
+
+def test_what_a_setting_must_be_is_a_message():
+    """The checks of settings give the words that errors are made of; one came with its English alone."""
+    bare = []
+    for node in ast.walk(trees()["features/settings_file.py"]):
+        if isinstance(node, ast.FunctionDef) and node.returns is not None and ast.unparse(node.returns) == "str":
+            given = [one.value for one in ast.walk(node) if isinstance(one, ast.Return) and one.value is not None]
+            bare += [ast.unparse(one) for one in given if is_bare(one, {})]
+    assert bare == []

@@ -55,7 +55,7 @@ def test_what_is_wrong_with_the_groups_is_told_in_chinese(town):
         ({"groups": cells(town) + "\r\nNOBODY\tokapi"}, "reps 中没有 rep_id 'NOBODY'（共 1 个）。"),
         ({"groups": cells(town, name="source")}, "不得作为特征"),
         ({"groups": cells(town), "since": "昨天"}, "昨天 不是日期；请写成 YYYY-MM-DD。"),
-        ({"groups": cells(town), "since": "2190-01-01"}, "该期间没有自动分配，无可比较。"),
+        ({"groups": cells(town), "since": "2190-01-01"}, "该期间没有自动分配，无法比较。"),
     ):
         token = town.token_of(browser.get("/group-audit").text)
         answer = browser.post("/group-audit?lang=zh", data={"token": token, **fields})
