@@ -44,7 +44,7 @@ HIGH_VALUE_QUANTILE = 0.9
 MOST_TEAMS = 4  # a day each; what they remember of kinds of leads is large
 _RULED_BY = ("reps", "leads", "assignments", "absences")
 _RULES = (
-    "reps", "rep_ids", "index", "handed", "desk", "capacity", "last_lead_at", "_owners",
+    "reps", "rep_ids", "index", "handed", "desk", "capacity", "n_places", "last_lead_at", "_owners",
     "routed_at", "volume", "lead_ids", "typer",
 )  # fmt: skip
 _STEERS = (
@@ -158,6 +158,11 @@ class Board:
             return given.astype(np.int64)
         own, desk = self._habitual_places()
         return np.where(np.isnan(given), np.where(np.isnan(own), desk, own), given).astype(np.int64)
+
+    @cached_property
+    def n_places(self) -> int:
+        """Places of all reps a week."""
+        return int(self.capacity.sum())
 
     def _habitual_places(self) -> tuple[Floats, float]:
         """90th percentile of each rep's weekly new leads over the last 26 weeks (NaN without any), and the desk's."""

@@ -25,7 +25,8 @@ POLICY_VERSION = "priced-1"
 _MOST_WEEKS = 8  # remembered at once; any other is read from the ledger again
 _MOST_DAYS = 400
 _MOST_LEADS = 20_000
-_PRICE_STEPS = 24  # a week's places are priced anew after each 24th of them
+_PRICE_STEPS = 24  # so often are a week's places priced anew; more often gains nothing (`benchmarks.routing --every`)
+_FEW_PLACES = 4  # in a step: a desk so small is priced twice as often, for a place or two are much of its week
 
 HeldScenario = Callable[[Sequence[StoredDecision]], Scenario | None]
 
@@ -148,17 +149,19 @@ class WeekBook:
         return None if self._prices is None else self._prices[1]
 
     def prices(self, tx: Transaction, moment: int, held_scenario: HeldScenario) -> Prices:
-        """Prices of places now; solved anew after each 24th of the week's places, usual arrivals or leads that wait.
+        """Prices of places now; solved anew with each 24th of the week, places taken and usual arrivals together, and
+        with each 24th of its places in leads that wait.
 
         They steer, they never permit: capacity is checked beside them.
         """
         board, week = self._board, self.week_of(tx, moment)
         held = self._ledger.waiting(moment)
-        step = max(int(board.capacity.sum()) // _PRICE_STEPS, 1)
+        step = max(board.n_places // _PRICE_STEPS, 1)
         waits = -(-len(held) // step)
         prior, profile = board.volume
         elapsed = profile.share_elapsed((moment - week.start) / WEEK)
-        progress = int(_PRICE_STEPS * elapsed + int(week.used.sum()) / step)
+        gone = _PRICE_STEPS * elapsed + int(week.used.sum()) / step
+        progress = int(gone if step < _FEW_PLACES else gone / 2)
         key = (week.text, progress, waits)
         if self._prices is not None and self._prices[0] == key:
             return self._prices[1]

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from serving.texts import Lang, as_lang, has, joined, money, number, percent, t
+from serving.texts import Lang, as_lang, has, joined, money, named, number, percent, t
 
 _ENCODE: Final = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(", ", ": ")).encode
 
@@ -84,24 +84,21 @@ def reason_text(
 
 
 def _against(code: str, numbers: Mapping[str, Any], lang: Lang, currency: str, wins: bool, name_of: Namer) -> str:
-    def worth(key: str) -> str:
-        return _money_or_number(lang, currency, numbers[key], wins)
+    key = f"routing.{'best_net_wins' if code == 'best_net' and wins else code}"
+    # Only what the sentence names is put into words: each amount of money costs as much as the sentence.
+    return t(lang, key, **{name: _said(name, numbers, lang, currency, wins, name_of) for name in named(lang, key)})
 
-    key = "best_net_wins" if code == "best_net" and wins else code
-    return t(
-        lang,
-        f"routing.{key}",
-        rep=name_of(str(numbers["rep"])),
-        other=name_of(str(numbers["other"])),
-        p=percent(lang, numbers["p"], 1),
-        p_other=percent(lang, numbers["p_other"], 1),
-        net=_money_or_number(lang, currency, numbers["value"] - numbers["price"], wins),
-        net_other=_money_or_number(lang, currency, numbers["value_other"] - numbers["price_other"], wins),
-        value=worth("value"),
-        value_other=worth("value_other"),
-        price=worth("price"),
-        price_other=worth("price_other"),
-    )
+
+def _said(name: str, numbers: Mapping[str, Any], lang: Lang, currency: str, wins: bool, name_of: Namer) -> str:
+    """One placeholder of a sentence about the chosen rep and another."""
+    if name in ("rep", "other"):
+        return name_of(str(numbers[name]))
+    if name in ("p", "p_other"):
+        return percent(lang, numbers[name], 1)
+    side = "_other" if name.endswith("_other") else ""
+    if name in ("net", "net_other"):
+        return _money_or_number(lang, currency, numbers[f"value{side}"] - numbers[f"price{side}"], wins)
+    return _money_or_number(lang, currency, numbers[name], wins)
 
 
 def _money_or_number(lang: Lang, currency: str, value: float, wins: bool) -> str:

@@ -256,7 +256,7 @@ class TreeSides:
             values = parts[0, :-1] - parts[1, :-1]
         else:
             values = self.residual.weight * self.trees.difference(rows[0], rows[1])
-        return {name: float(value) for name, value in zip(self.residual.names, values, strict=True) if value}
+        return {name: value for name, value in zip(self.residual.names, values.tolist(), strict=True) if value}
 
 
 class PreparedReps:
@@ -388,15 +388,16 @@ class PreparedReps:
         `models.conversion.explanation` says what "certainty" is. Trees are shared exactly, with b as the background.
         """
         given = _NO_PAIRS if pairs is None else pairs
-        mean, variance = self._moments(lead, given)
+        every_mean, every_variance = self._moments(lead, given)
+        mean, variance = every_mean[[a, b]], every_variance[[a, b]]
         calibrator = self.conversion.calibrator
-        logits = calibrator.apply(mean_logit(mean, variance))[[a, b]]
+        logits = calibrator.apply(mean_logit(mean, variance))
         probabilities = expit(logits)
         parts = self._linear_parts(lead, a, b, given)
         if self._trees is not None:
             for name, value in self._trees.difference(self._trees.lead_row(lead), given, a, b).items():
                 parts[name] = parts.get(name, 0.0) + value
-        shrink = mean_logit(np.ones(2), variance[[a, b]])
+        shrink = mean_logit(np.ones(2), variance)
         first, second = float(logits[0]), float(logits[1])
         p, q = float(probabilities[0]), float(probabilities[1])
         return list(scaled(parts, calibrator.slope * float(shrink.mean()), (first, second), (p, q)).contributions)
@@ -409,7 +410,7 @@ class PreparedReps:
         for at, values in self._pair_columns(pairs):
             step[at] = values[a] - values[b]
         by_name = np.bincount(self._name_of, weights=step * pooled.beta, minlength=len(self._names))
-        parts = {name: float(value) for name, value in zip(self._names, by_name, strict=True) if name and value}
+        parts = {name: value for name, value in zip(self._names, by_name.tolist(), strict=True) if name and value}
         effects = self._effects_t
         parts["rep"] = float(effects[0, a] - effects[0, b])
         for term, cell in zip(pooled.design.interactions, self._encoder.cells(lead), strict=True):

@@ -307,7 +307,9 @@ def _draw(
 ) -> Choice:
     """One outcome, its mixture probability and the account of the others."""
     shares = np.array([share for share, _, _ in branches])
-    probabilities = np.sum([share * spread for share, _, spread in branches], axis=0)
+    probabilities = branches[0][0] * branches[0][2]
+    for share, _, spread in branches[1:]:
+        probabilities = probabilities + share * spread
     which = _pick(shares, rng)
     label, spread = branches[which][1], branches[which][2]
     outcome = _pick(spread, rng)

@@ -15,6 +15,7 @@ import numpy.typing as npt
 
 Floats = npt.NDArray[np.float64]
 Integers = npt.NDArray[np.int64]
+Flags = npt.NDArray[np.bool_]
 
 _SLOTS_PER_DAY = 24
 _LEAST_SHAPE = 0.5
@@ -80,11 +81,7 @@ class VolumeEstimate:
 
     def quantile(self, level: float) -> int:
         """Smallest number that the remaining leads stay within with probability `level` (0-1)."""
-        from scipy.stats import nbinom
-
-        if self.expected <= 0:
-            return 0
-        return int(nbinom.ppf(level, self.shape, self.shape / (self.shape + self.expected)))
+        return 0 if self.expected <= 0 else int(self._reached(np.array([level]))[0])
 
     def draw(self, rng: np.random.Generator, size: int) -> Integers:
         """(size,) possible numbers of remaining leads."""
@@ -95,13 +92,31 @@ class VolumeEstimate:
 
     def spread(self, size: int) -> Integers:
         """(size,) numbers at evenly spaced levels: the distribution in few points, without chance."""
-        from scipy.stats import nbinom
-
         if self.expected <= 0:
             return np.zeros(size, dtype=np.int64)
-        levels = (np.arange(size) + 0.5) / size
-        found = nbinom.ppf(levels, self.shape, self.shape / (self.shape + self.expected))
-        return np.asarray(found, dtype=np.int64)
+        return self._reached((np.arange(size) + 0.5) / size)
+
+    def _reached(self, levels: Floats) -> Integers:
+        """(n,) smallest numbers that the remaining leads stay within with probability `levels` (n,), by halving.
+
+        What `scipy.stats.nbinom.ppf` says, in a tenth of its time: prices are solved often.
+        """
+        from scipy.special import betainc
+
+        share = self.shape / (self.shape + self.expected)
+
+        def within(number: Integers) -> Flags:
+            return np.asarray(betainc(self.shape, number + 1.0, share) >= levels)
+
+        low = np.full(levels.size, -1, dtype=np.int64)
+        high = np.full(levels.size, int(2.0 * self.expected) + 8, dtype=np.int64)
+        while not (enough := within(high)).all():
+            low, high = np.where(enough, low, high), np.where(enough, high, 2 * high)
+        while (high - low > 1).any():
+            middle = (low + high) // 2
+            enough = within(middle)
+            low, high = np.where(enough, low, middle), np.where(enough, middle, high)
+        return high
 
 
 def remaining_volume(prior: VolumePrior, n_arrived: int, share_elapsed: float) -> VolumeEstimate:

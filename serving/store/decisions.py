@@ -10,7 +10,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from sqlalchemy import Select, bindparam, delete, func, select, update
+from sqlalchemy import Select, bindparam, func, select
 from sqlalchemy.exc import IntegrityError
 
 from features.errors import UnknownLeadError
@@ -378,16 +378,18 @@ class DecisionWriter(LogWriter, DecisionReader):
         return found
 
     def _change(self, lead_id: str, **values: object) -> None:
-        table = schema.decisions
-        self.connection.execute(update(table).where(table.c.lead_id == lead_id).values(**values))
+        named = ", ".join(f"{name} = ?" for name in values)  # columns as this class writes them
+        self.run(f"UPDATE decisions SET {named} WHERE lead_id = ?", *values.values(), lead_id)  # noqa: S608
 
     def _take(self, week: str, rep_id: str, lead_id: str, seq: int) -> None:
         self.run(_INSERT_PLACEMENT, week, rep_id, lead_id, seq)
 
     def _free(self, rep_id: str, lead_id: str, week: str | None = None) -> None:
-        table = schema.placements
-        mine = delete(table).where(table.c.rep_id == rep_id, table.c.lead_id == lead_id)
-        self.connection.execute(mine if week is None else mine.where(table.c.week == week))
+        mine = "DELETE FROM placements WHERE rep_id = ? AND lead_id = ?"
+        if week is None:
+            self.run(mine, rep_id, lead_id)
+        else:
+            self.run(f"{mine} AND week = ?", rep_id, lead_id, week)
 
 
 def _check_status(status: str, rep_id: str | None) -> None:

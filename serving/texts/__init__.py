@@ -114,6 +114,12 @@ def _parts(text: str) -> tuple[tuple[str, str | None, str | None, str | None], .
     return tuple(Formatter().parse(text))
 
 
+@cache
+def named(lang: Lang, key: str) -> frozenset[str]:
+    """Names of the placeholders in the text of `key`."""
+    return frozenset(name for _, name, _, _ in _parts(catalogue(lang)[key]) if name)
+
+
 def joined(lang: Lang, *sentences: str) -> str:
     """Sentences one after the other, as the language sets them apart."""
     return ("" if lang == "zh" else " ").join(sentences)

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.stats import nbinom
 
 from models.routing.holding import plan_batch, reconsider
 from models.routing.prices import Prices, Scenario, solve_prices
@@ -57,6 +58,20 @@ def test_at_the_weeks_end_nothing_is_to_come():
     late = remaining_volume(VolumePrior(50.0, 5.0), 40, 1.0)
     assert (late.expected, late.quantile(0.99), late.draw(rng(), 3).tolist()) == (0.0, 0, [0, 0, 0])
     assert late.spread(4).tolist() == [0] * 4
+
+
+@pytest.mark.parametrize(
+    ("expected", "shape"), [(0.02, 0.5), (3.0, 0.7), (41.0, 9.0), (900.0, 25.0), (7_000.0, 6_000.0)]
+)
+def test_levels_are_those_of_the_negative_binomial(expected, shape):
+    """Oracle: scipy's quantiles."""
+    levels, share = (np.arange(16) + 0.5) / 16, shape / (shape + expected)
+    wanted = nbinom.ppf(levels, shape, share).astype(int).tolist()
+    assert max(wanted) > 0 or expected < 1.0, "the case must not be trivial"
+    estimate = VolumeEstimate(expected, shape)
+    assert estimate.spread(16).tolist() == wanted
+    assert [estimate.quantile(float(level)) for level in levels] == wanted
+    assert estimate.quantile(0.9999) == int(nbinom.ppf(0.9999, shape, share))
 
 
 def test_the_profile_follows_past_arrivals_and_rises_to_one():
