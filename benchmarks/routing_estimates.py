@@ -1,7 +1,7 @@
 """Measures the whole chain, own estimates and own prices, beside rival models and policies on worlds of known truth.
 
-`python -m benchmarks.routing_estimates [--structures a,b] [--loads 0.8,1.0] [--seeds N] [--first-seed N] [--every N]`
-prints the share of the attainable gain, a row a cell: 0 = the desk's old habit, 1 = an oracle that knows every truth,
+`python -m benchmarks.routing_estimates [--structures a,b] [--loads 0.8,1.0] [--seeds N] [--first-seed N] [--every N]
+[--leads N]` prints the share of the attainable gain, a row a cell: 0 = the desk's old habit, 1 = an oracle that knows every truth,
 the hidden quality of each lead and the whole week. All policies meet the same leads, rules and places.
 
 round_robin, least_busy, tiered, bayes_quota   what desks do without a model of reps
@@ -23,7 +23,7 @@ import numpy as np
 import pandas as pd
 from scipy.special import expit
 
-from benchmarks.estimate_worlds import COLUMNS, HIDDEN_SD, STRUCTURES, EstimateWorld, Floats, make_world
+from benchmarks.estimate_worlds import COLUMNS, HIDDEN_SD, N_LEADS, STRUCTURES, EstimateWorld, Floats, make_world
 from benchmarks.rival_chances import Predict, lightgbm_chances, plain_chances
 from models.conversion.amount import AmountModel
 from models.conversion.model import ConversionModel
@@ -108,9 +108,11 @@ def rivals(world: EstimateWorld, seed: int, every: int) -> tuple[list[RoutingPol
     return policies, model
 
 
-def run_cell(structure: str, load: float, seed: int, every: int, heads: bool) -> tuple[list[str], list[float], float]:
+def run_cell(
+    structure: str, load: float, seed: int, every: int, heads: bool, n_leads: int = N_LEADS
+) -> tuple[list[str], list[float], float]:
     """Policy names, attained shares, and ours over the habit (a ratio); prints the cell's row."""
-    world = make_world(structure, load, 1_000 * seed + 11)
+    world = make_world(structure, load, 1_000 * seed + 11, n_leads)
     oracle = total_value(hindsight(world.stream, world.value, start=world.start).choice, world.value, start=world.start)
     habit = _total(world, Habit(world.stream, world.logged))[0]
     began = time.perf_counter()
@@ -148,13 +150,14 @@ def main() -> None:
         "--first-seed", type=int, default=0, help="other seeds than the table's, for choices made by it"
     )
     parser.add_argument("--every", type=int, default=4, help="leads between two price solutions")
+    parser.add_argument("--leads", type=int, default=N_LEADS, help="of the whole history: more make it longer")
     args = parser.parse_args()
     rows: dict[float, list[list[float]]] = {}
     names: list[str] = []
     for structure in args.structures.split(","):
         for load in map(float, args.loads.split(",")):
             for seed in range(args.first_seed, args.first_seed + args.seeds):
-                names, shares, _ = run_cell(structure, load, seed, args.every, heads=not names)
+                names, shares, _ = run_cell(structure, load, seed, args.every, not names, args.leads)
                 rows.setdefault(load, []).append(shares)
     for load, found in rows.items():
         print(f"{'mean':16}{load:5.1f}{'':21}" + "".join(f"{s:13.3f}" for s in np.mean(found, axis=0)))
