@@ -469,13 +469,18 @@ class RoutingDesk:
         """(L,) rep of each lead in the best plan of all, -1 where it waits."""
         if not leads:
             return np.zeros(0, dtype=np.int64)
-        prices = self.book.prices(tx, decided_at, self._scenario_at(decided_at))
         worth = [self.values_of(lead, decided_at) for lead in leads]
         values = np.stack([self._objective(one) for one in worth])
         eligible = eligible_matrix(self.board.desk, decided_at, [lead.text("territory") for lead in leads])
+        waiting, routing = self._scenario_at(decided_at), self.board.config.routing
+        bounded = routing.newcomer_min or routing.newcomer_share or routing.high_value_max is not None
+        if len(leads) > self.book.step and not bounded:
+            held = waiting(self.ledger.waiting(decided_at))
+            return self.book.plan(tx, decided_at, Scenario(values, eligible), held)
         room = np.maximum(self.board.capacity - self.book.week_of(tx, decided_at).used, 0)
         return plan_batch(
-            values, eligible, prices, room, share=self.book.newcomer_share(tx, decided_at),
+            values, eligible, self.book.prices(tx, decided_at, waiting), room,
+            share=self.book.newcomer_share(tx, decided_at),
             worth=np.stack([one.expected for one in worth]),
         )  # fmt: skip
 

@@ -11,9 +11,9 @@ import numpy.typing as npt
 
 from features import moments
 from features.moments import WEEK
-from models.routing.prices import Prices, Scenario, no_prices, solve_prices
+from models.routing.prices import Prices, Scenario, no_prices, plan_among_futures, solve_prices
 from models.routing.share import NewcomerShare
-from models.routing.volume import remaining_volume
+from models.routing.volume import after_batch, remaining_volume
 from serving.board import Board
 from serving.leads import leads_of
 from serving.ledger import Ledger
@@ -148,6 +148,11 @@ class WeekBook:
         """The prices as last solved, whenever that was; None before the first time."""
         return None if self._prices is None else self._prices[1]
 
+    @property
+    def step(self) -> int:
+        """Places after which prices are solved anew: fewer leads at once need no plan of their own."""
+        return max(self._board.n_places // _PRICE_STEPS, 1)
+
     def prices(self, tx: Transaction, moment: int, held_scenario: HeldScenario) -> Prices:
         """Prices of places now; solved anew with each 24th of the week, places taken and usual arrivals together, and
         with each 24th of its places in leads that wait.
@@ -156,7 +161,7 @@ class WeekBook:
         """
         board, week = self._board, self.week_of(tx, moment)
         held = self._ledger.waiting(moment)
-        step = max(board.n_places // _PRICE_STEPS, 1)
+        step = self.step
         waits = -(-len(held) // step)
         prior, profile = board.volume
         elapsed = profile.share_elapsed((moment - week.start) / WEEK)
@@ -177,6 +182,16 @@ class WeekBook:
         )  # fmt: skip
         self._prices = (key, prices)
         return prices
+
+    def plan(self, tx: Transaction, moment: int, batch: Scenario, held: Scenario | None) -> Ints:
+        """(L,) rep of each lead of a batch, -1 = held, by the futures that may follow it."""
+        board, week = self._board, self.week_of(tx, moment)
+        prior, profile = board.volume
+        arrived, elapsed = self._arrived(tx, week, moment), profile.share_elapsed((moment - week.start) / WEEK)
+        volume = after_batch(remaining_volume(prior, arrived, elapsed), prior, arrived, elapsed, len(batch.values))
+        room = np.maximum(board.capacity - week.used, 0)
+        rng = chance(board, f"batch|{week.text}|{len(batch.values)}|{int(week.used.sum())}")
+        return plan_among_futures(batch, board.scenario(moment), held, room, volume, rng)
 
     def _bounds(self, tx: Transaction, week: Week, moment: int) -> tuple[Ints | None, Ints | None]:
         """(R,) leads still missing to a newcomer's least, and high-value leads that each may still get."""

@@ -26,6 +26,8 @@ Floats = npt.NDArray[np.float64]
 Integers = npt.NDArray[np.int64]
 Flags = npt.NDArray[np.bool_]
 
+_FUTURES = 8  # that a batch is solved with
+_MOST_PAIRS = 4e6  # of leads and reps in all of them
 _FIRST = 0.04  # epsilon to begin with in the first future
 _WARM = 0.00025  # and from the prices of a like future: most then need no second phase
 
@@ -125,6 +127,35 @@ def solve_prices(
         place += answer.prices
         subsidy += answer.subsidies
     return Prices(place / counts.size, subsidy / counts.size, rate, *ahead)
+
+
+def plan_among_futures(
+    batch: Scenario, scenario: Scenario, held: Scenario | None, capacity: Integers, remaining: VolumeEstimate,
+    rng: np.random.Generator, *, tolerance: float = 2e-4,
+) -> Integers:  # fmt: skip
+    """(L,) rep of each lead of a batch, -1 = held: where it goes in most of the futures, each solved with the batch.
+
+    A batch takes many places at once, so that prices of what comes after it, found without it, are too low for its
+    later leads. Parameters as of `solve_prices`.
+    """
+    n, n_reps = batch.values.shape
+    if not n or not n_reps:
+        return np.full(n, -1, dtype=np.int64)
+    known = scenario.values.shape[0]
+    affordable = _MOST_PAIRS / max((n + remaining.expected) * n_reps, 1.0)
+    counts = _counts(remaining, rng, int(np.clip(affordable, 1, _FUTURES))) if known else np.zeros(1, dtype=np.int64)
+    if not counts.any():
+        counts = counts[:1]  # nothing is to come: all futures are the same
+    votes, start = np.zeros((n, n_reps + 1)), None
+    for count in counts:
+        future, places = _future(scenario, held, int(count), capacity, rng, max(int(count), 1))
+        values, eligible = np.vstack([batch.values, future.values]), np.vstack([batch.eligible, future.eligible])
+        answer = solve_transport(values, eligible, places, start_prices=start, tolerance=tolerance)
+        votes[np.arange(n), answer.choice[:n]] += 1.0  # the last column: held
+        start = answer.prices
+    # Equal votes go to the more valuable pair.
+    sized = batch.values / max(float(np.abs(batch.values[batch.eligible]).max(initial=0.0)), 1e-300)
+    return solve_transport(votes[:, :-1] + 0.01 * sized, batch.eligible, capacity, votes[:, -1]).choice
 
 
 def _rate(

@@ -132,3 +132,15 @@ def remaining_volume(prior: VolumePrior, n_arrived: int, share_elapsed: float) -
     shape = prior.shape + n_arrived
     rate = shape / (prior.shape / prior.mean + share_elapsed)
     return VolumeEstimate(rate * left, shape)
+
+
+def after_batch(
+    rest: VolumeEstimate, prior: VolumePrior, n_arrived: int, share_elapsed: float, n_batch: int
+) -> VolumeEstimate:
+    """Leads still to come after a batch too, by what was still to come (`rest`) without it.
+
+    A batch brings what was due since the leads that are in. What it brings beyond that came in one lump instead of over
+    the days to come: a week's leads handed in on its Monday are followed by few.
+    """
+    due = max(prior.mean * share_elapsed - n_arrived, 0.0)
+    return VolumeEstimate(max(rest.expected - max(n_batch - due, 0.0), 0.0), rest.shape)

@@ -9,10 +9,12 @@ from hypothesis import strategies as st
 from scipy.stats import nbinom
 
 from models.routing.holding import plan_batch, reconsider
-from models.routing.prices import Prices, Scenario, solve_prices
+from models.routing.prices import Prices, Scenario, plan_among_futures, solve_prices
+from models.routing.transport import solve_transport
 from models.routing.volume import (
     VolumeEstimate,
     VolumePrior,
+    after_batch,
     arrival_profile,
     remaining_volume,
     volume_prior,
@@ -213,3 +215,62 @@ def test_leads_that_look_at_a_list_of_reps_first_bid_as_if_they_looked_at_all():
             answers.append((n, choice.tolist(), price.tolist(), filled.tolist(), paid.tolist()))
         assert answers[0][0] > 400  # leads drive each other out
         assert all(answer == answers[0] for answer in answers[1:])
+
+
+# -- batches among futures --------------------------------------------------------------------------------------
+
+
+def test_a_batch_that_nothing_follows_gets_the_exact_optimum():
+    chance = np.random.default_rng(5)
+    batch = Scenario(chance.gamma(2.0, 1.0, (40, 6)), chance.random((40, 6)) < 0.8)
+    capacity = np.full(6, 4)
+    recent = Scenario(chance.gamma(2.0, 1.0, (90, 6)), np.ones((90, 6), dtype=bool))
+    choice = plan_among_futures(batch, recent, None, capacity, VolumeEstimate(0.0, 5.0), chance)
+    best = solve_transport(batch.values, batch.eligible, capacity, tolerance=1e-7)
+    rows = np.flatnonzero(choice >= 0)
+    assert len(rows) == 24 < len(choice)
+    assert batch.eligible[rows, choice[rows]].all()
+    assert (np.bincount(choice[rows], minlength=6) <= capacity).all()
+    assert batch.values[rows, choice[rows]].sum() >= 0.999 * best.objective
+
+
+def test_a_batch_that_takes_half_the_places_does_better_by_futures_than_by_prices_of_what_follows():
+    """Half a week's leads at once, then the other half: prices without the batch give away places too cheaply."""
+    chance = np.random.default_rng(8)
+    gained = {"futures": 0.0, "prices": 0.0}
+    capacity, many = np.full(8, 3), np.ones((400, 8), dtype=bool)
+    for _ in range(12):
+        recent = Scenario(chance.lognormal(0.0, 0.7, (400, 1)) * chance.lognormal(0.0, 0.5, (400, 8)), many)
+        week = chance.lognormal(0.0, 0.7, (32, 1)) * chance.lognormal(0.0, 0.5, (32, 8))
+        batch = Scenario(week[:16], np.ones((16, 8), dtype=bool))
+        prices = solve_prices(recent, capacity, VolumeEstimate(16.0, 1e6), chance)
+        plans = {
+            "futures": plan_among_futures(batch, recent, None, capacity, VolumeEstimate(16.0, 1e6), chance),
+            "prices": plan_batch(batch.values, batch.eligible, prices, capacity),
+        }
+        for name, choice in plans.items():
+            rows = np.flatnonzero(choice >= 0)
+            left = capacity - np.bincount(choice[rows], minlength=8)
+            rest = np.vstack([week[16:], week[:16][choice < 0]])
+            then = solve_transport(rest, np.ones(rest.shape, dtype=bool), left)
+            gained[name] += batch.values[rows, choice[rows]].sum() + then.objective
+    assert gained["futures"] > 1.01 * gained["prices"]
+
+
+def test_a_batch_of_what_was_due_changes_nothing_and_a_lump_comes_off_what_was_to_come():
+    prior = VolumePrior(100.0, 50.0)
+    rest = remaining_volume(prior, n_arrived=30, share_elapsed=0.5)
+    assert after_batch(rest, prior, 30, 0.5, n_batch=20) == rest
+    assert after_batch(rest, prior, 30, 0.5, n_batch=25).expected == pytest.approx(rest.expected - 5)
+    assert after_batch(rest, prior, 30, 0.5, n_batch=500) == VolumeEstimate(0.0, rest.shape)
+
+
+def test_batches_of_nothing_and_desks_of_nobody_have_a_plan():
+    none = Scenario(np.zeros((0, 3)), np.zeros((0, 3), dtype=bool))
+    chance = np.random.default_rng(0)
+    assert plan_among_futures(none, none, None, np.ones(3, dtype=int), VolumeEstimate(2.0, 1.0), chance).size == 0
+    lone = Scenario(np.ones((2, 3)), np.zeros((2, 3), dtype=bool))
+    assert plan_among_futures(lone, none, lone, np.ones(3, dtype=int), VolumeEstimate(2.0, 1.0), chance).tolist() == [
+        -1,
+        -1,
+    ]
