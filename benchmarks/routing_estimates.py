@@ -1,8 +1,8 @@
 """Measures the whole chain, own estimates and own prices, beside rival models and policies on worlds of known truth.
 
 `python -m benchmarks.routing_estimates [--structures a,b] [--loads 0.8,1.0] [--seeds N] [--first-seed N] [--every N]
-[--leads N]` prints the share of the attainable gain, a row a cell: 0 = the desk's old habit, 1 = an oracle that knows every truth,
-the hidden quality of each lead and the whole week. All policies meet the same leads, rules and places.
+[--leads N]` prints the share of the attainable gain, a row a cell: 0 = the desk's old habit, 1 = an oracle that knows
+every truth, the hidden quality of each lead and the whole week. All policies meet the same leads, rules and places.
 
 round_robin, least_busy, tiered, bayes_quota   what desks do without a model of reps
 lgbm_greedy, lgbm_prices    a plain LightGBM, the rep's own number among its features, on arrival and with our prices
