@@ -109,7 +109,7 @@ def test_a_number_stays_on_one_line_with_its_unit():
     ("lang", "more", "same"),
     [
         ("en", "+9 points in the chance of a miss", "less than one point"),
-        ("zh", "概率上升 9 个百分点", "不到 1 个百分点"),
+        ("zh", "概率因此上升 9 个百分点", "不到 1 个百分点"),
     ],
 )
 def test_a_chance_of_a_miss_that_hardly_moves_is_not_called_an_increase_of_nothing(lang, more, same):
