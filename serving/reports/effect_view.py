@@ -133,9 +133,19 @@ def _table_row(row: EffectRow, currency: str, lang: Lang) -> Row:
             numeric(estimate),
             numeric(between),
             numeric(shown_value(row, row.naive_estimate, currency, lang)),
-            Cell(t(lang, f"verdict.{row.verdict}"), tag=row.verdict),
+            verdict_cell(row.verdict, lang, nothing=row.estimate is not None and row.includes_zero),
         )
     )
+
+
+def verdict_cell(verdict: str, lang: Lang, *, nothing: bool) -> Cell:
+    """How far a number may be believed; `nothing`: its interval holds 0.
+
+    Good evidence beside a number that may as well be 0 would read as evidence of an effect.
+    """
+    if nothing:
+        return Cell(t(lang, "report.effects.no_effect"), tag="nothing_found")
+    return Cell(t(lang, f"verdict.{verdict}"), tag=verdict)
 
 
 def effect_words(row: EffectRow, lang: Lang) -> str:

@@ -10,6 +10,7 @@ from markupsafe import Markup
 
 from serving import texts
 from serving.reports import charts
+from serving.reports.effect_view import verdict_cell
 from serving.reports.measures import MeasureResult, Pilot
 from serving.reports.tables import Cell, ChartView, Row, TableView, numeric, table, text
 from serving.texts import Lang, money, money_together, number, percent, t
@@ -98,7 +99,7 @@ def _row(one: MeasureResult, currency: str, lang: Lang) -> Row:
             numeric(estimate),
             numeric(between),
             numeric(cash(one.before_after)),
-            Cell(t(lang, f"verdict.{one.verdict}"), tag=one.verdict),
+            verdict_cell(one.verdict, lang, nothing=one.estimate is not None and one.includes_zero),
         )
     )
 

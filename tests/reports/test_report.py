@@ -14,7 +14,7 @@ from openpyxl import load_workbook
 from models.drivers.decomposition import with_luck
 from models.drivers.effects import EffectRow
 from models.drivers.suggestions import suggest
-from serving.reports.effect_view import best_lever, effect_words
+from serving.reports.effect_view import best_lever, effect_parts, effect_words
 from serving.reports.payload import Comparison, drivers_json
 from serving.reports.render import render_report
 from serving.reports.workbook import report_workbook
@@ -264,6 +264,16 @@ def test_the_headline_lever_stands_above_zero_and_identified_goes_first():
 def test_an_interval_around_zero_is_called_no_effect(lang, words):
     assert words in effect_words(row(-1, 5), lang)
     assert words not in effect_words(row(1, 5), lang)
+
+
+@pytest.mark.parametrize(
+    ("lang", "none", "sure"), [("en", "no effect found", "identified"), ("zh", "未发现效果", "证据充分")]
+)
+def test_no_number_that_may_as_well_be_zero_is_labelled_as_well_founded(lang, none, sure):
+    rows = [row(-1, 5), row(1, 5), row(-1, 5, "suggestive")]
+    labels = [line.cells[-1] for line in effect_parts(rows, "EUR", lang)[0].table.rows]
+    assert [one.text for one in labels] == [none, sure, none]
+    assert [one.tag for one in labels] == ["nothing_found", "identified", "nothing_found"]
 
 
 def test_both_sets_of_reasons_have_words():
