@@ -163,6 +163,8 @@ def level_shift(
     base = float((share * rates).sum() / share.sum())
     change = float(sums[:n_new].sum() / weights[:n_new].sum()) - base
     variance = float((share * (rates - base) ** 2).sum()) / (len(before) - 1)
-    spread = np.sqrt(variance * (weights[before].mean() / weights[:n_new].sum() + 1.0 / share.sum()))
+    # A month's part that all its leads share does not shrink with their number: see `month_shift`.
+    noise = max(weights[before].mean() / weights[:n_new].sum(), 1.0 / n_new)
+    spread = np.sqrt(variance * (noise + 1.0 / share.sum()))
     p_month = float(2 * t.sf(abs(change) / spread, len(before) - 1)) if spread > 0 else float(change == 0)
     return Shift(change, max(p_month, share_by_flips(left, weight, period < n_new, reps, rng, rules.n_flips)))

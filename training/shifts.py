@@ -37,9 +37,9 @@ class DriftRules:
     `release_days`: age of the data that the release knows; `ratio_low`, `ratio_high`: won over expected.
     """
 
-    level: float = 0.025
+    level: float = 0.02
     level_of_shares: float = 0.01
-    level_of_targets: float = 0.015
+    level_of_targets: float = 0.008
     target_periods: int = 3
     periods_before: int = 9
     n_flips: int = 4_999
@@ -119,8 +119,9 @@ def month_shift(
     if sd <= 0 or n[:n_new].min() < rules.fewest_rows or len(before) < rules.fewest_months:
         return None
     means = np.bincount(when, weights=x, minlength=len(n)) / np.maximum(n, 1)
-    # Every new period has noise of its own, by its own number of rows.
-    noise = float((n[before].mean() / n[new]).mean()) / n_new
+    # Every new period has noise of its own, by its own number of rows; but a part that all rows of a month share does
+    # not shrink with their number, so that on a desk that grows no new month counts as quieter than a usual one.
+    noise = float(np.maximum(n[before].mean() / n[new], 1.0).mean()) / n_new
     back = np.asarray(before - float(new.mean()), dtype=np.float64)
     change, p_month = _against_trend(means[before], back, float(means[new].mean()), n[before], noise)
     p_rep = share_by_flips(x, np.ones(len(x)), when < n_new, who, rng, rules.n_flips)
